@@ -1,0 +1,161 @@
+package hypercore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cobox-p2p/cobox-p2p/hypercore/merkle"
+)
+
+const (
+	// maxAppendShare bounds in bytes what one commit takes from the queue of
+	// waiting appends; a single append over it goes alone.
+	maxAppendShare = 8 << 20
+	// blockCost is what a block counts for beside its content: its two nodes.
+	blockCost = 2 * (merkle.HashSize + 16)
+)
+
+type appendCall struct {
+	blocks [][]byte
+	size   uint64 // bytes of the blocks, and blockCost for each
+	taken  bool   // by a commit; guarded by core.mu
+	seq    uint64 // of the first block; set before done
+	done   chan error
+}
+
+// Append adds the blocks as one batch under one signature and returns the
+// number of the first one when all are durable. Appends that wait at the same
+// time share a signature and a sync. It returns ErrNotWritable, ErrBlockSize,
+// ErrNoBlocks, ErrSealed on a blind handle, ErrClosed, or what the store said;
+// then none of the blocks became part of the feed, unless the store failed
+// while it synced, after which it takes no writes at all. ctx is honoured while
+// the blocks wait for their turn, not any more once they are on their way to
+// the disk.
+func (f *Feed) Append(ctx context.Context, blocks ...[]byte) (seq uint64, err error) {
+	switch {
+	case f.blind:
+		return 0, ErrSealed
+	case !f.Writable():
+		return 0, ErrNotWritable
+	case len(blocks) == 0:
+		return 0, ErrNoBlocks
+	}
+	call := &appendCall{blocks: blocks, done: make(chan error, 1)}
+	if f.seal != nil {
+		call.blocks = make([][]byte, len(blocks))
+	}
+	for i, b := range blocks {
+		if f.seal != nil {
+			b = f.seal.Seal(make([]byte, 0, len(b)+SealOverhead), b)
+			call.blocks[i] = b
+		}
+		if len(b) > MaxBlock {
+			return 0, ErrBlockSize
+		}
+		call.size += uint64(len(b)) + blockCost
+	}
+	if err := f.enqueue(ctx, call); err != nil {
+		return 0, fmt.Errorf("append to feed %s: %w", f.discovery, err)
+	}
+	if err := <-call.done; err != nil {
+		return 0, fmt.Errorf("append to feed %s: %w", f.discovery, err)
+	}
+	return call.seq, nil
+}
+
+// enqueue returns when the call was taken by a commit, its own or another's.
+func (c *core) enqueue(ctx context.Context, call *appendCall) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	c.queue = append(c.queue, call)
+	c.mu.Unlock()
+	for {
+		if err := c.lockWriting(ctx); err != nil {
+			if c.withdraw(call) {
+				return err
+			}
+			return nil
+		}
+		calls := c.take(call)
+		if len(calls) > 0 {
+			c.appendAll(calls)
+		}
+		c.unlockWriting()
+		c.mu.Lock()
+		taken := call.taken || c.closed
+		c.mu.Unlock()
+		if taken {
+			return nil
+		}
+	}
+}
+
+// withdraw takes a call that no commit has taken out of the queue.
+func (c *core) withdraw(call *appendCall) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, q := range c.queue {
+		if q == call {
+			c.queue = append(c.queue[:i], c.queue[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// take returns what the next commit shall hold, nothing when the call that
+// asks was served by another's commit.
+func (c *core) take(call *appendCall) []*appendCall {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if call.taken {
+		return nil
+	}
+	var size uint64
+	n := 0
+	for n < len(c.queue) && (n == 0 || size+c.queue[n].size <= maxAppendShare) {
+		size += c.queue[n].size
+		c.queue[n].taken = true
+		n++
+	}
+	calls := append([]*appendCall(nil), c.queue[:n]...)
+	c.queue = append(c.queue[:0], c.queue[n:]...)
+	return calls
+}
+
+// appendAll commits the calls under one signature. The caller holds c.writing.
+func (c *core) appendAll(calls []*appendCall) {
+	c.mu.Lock()
+	roots, keys := c.roots.Clone(), c.keys
+	c.mu.Unlock()
+
+	run := Run{Start: roots.Length()}
+	size := roots.Size()
+	var nodes []merkle.Node
+	for _, call := range calls {
+		call.seq = roots.Length()
+		for _, b := range call.blocks {
+			nodes = roots.Append(merkle.Leaf(roots.Length(), b), nodes)
+		}
+		run.Blocks = append(run.Blocks, call.blocks...)
+	}
+	head := Head{Length: roots.Length(), Size: roots.Size(), RootHash: roots.Hash()}
+	head.Signature = keys.Sign(Signable(head.RootHash, head.Length))
+
+	tell := func(err error) {
+		for _, call := range calls {
+			call.done <- err
+		}
+	}
+	w := &change{roots: &roots, head: head, span: run.Span(), bytes: roots.Size() - size, done: tell}
+	err := c.commit(w, &Batch{
+		Urgent: true,
+		Feeds:  []FeedWrite{{Key: c.key, Head: &head, Nodes: nodes, Runs: []Run{run}}},
+	})
+	if err != nil {
+		tell(err)
+	}
+}

@@ -1,0 +1,118 @@
+package hypercore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cobox-p2p/cobox-p2p/hypercore/merkle"
+)
+
+// Apply verifies a block or a hash with its proof, as Prove gives it, and
+// stores what is proved. It returns a *RemoteError when the proof does not
+// verify; then nothing was stored. What is held already is no error. The slices
+// in d are not kept.
+func (c *core) Apply(ctx context.Context, d *Data) error { return c.apply(ctx, d, nil) }
+
+func (c *core) apply(ctx context.Context, d *Data, from *Peer) error {
+	if err := c.lockWriting(ctx); err != nil {
+		return err
+	}
+	defer c.unlockWriting()
+	c.mu.Lock()
+	roots, closed, held := c.roots.Clone(), c.closed, c.have.Get(d.Index)
+	c.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	if len(d.Value) > MaxBlock {
+		return c.remote(ErrBlockSize)
+	}
+	v, err := merkle.Verify(nodesOf{c.st, c.key}, roots, merkle.Claim{
+		Seq: d.Index, Block: d.Value, HasBlock: d.Value != nil, Nodes: d.Nodes, Signature: d.Signature,
+	}, func(root merkle.Hash, length uint64) error {
+		return c.key.Verify(Signable(root, length), Signature(d.Signature))
+	})
+	if err != nil {
+		if errors.Is(err, merkle.ErrProof) || errors.Is(err, merkle.ErrProofBranch) || errors.Is(err, merkle.ErrProofFork) {
+			return c.remote(fmt.Errorf("block %d: %w", d.Index, err))
+		}
+		return fmt.Errorf("apply block %d of feed %s: %w", d.Index, c.discovery, err)
+	}
+	if !v.InTree {
+		return errNotInTree
+	}
+	w, fw := &change{from: from}, FeedWrite{Key: c.key, Nodes: v.Nodes}
+	if v.Roots != nil {
+		w.roots = v.Roots
+		w.head = Head{Length: v.Roots.Length(), Size: v.Roots.Size(), RootHash: v.Roots.Hash(), Signature: Signature(d.Signature)}
+		fw.Head = &w.head
+	}
+	if d.Value != nil && !held {
+		w.span, w.bytes = Span{d.Index, 1}, uint64(len(d.Value))
+		fw.Runs = []Run{{Start: d.Index, Blocks: [][]byte{d.Value}}}
+	}
+	if w.roots == nil && w.span.Count == 0 {
+		return nil
+	}
+	if err := c.commit(w, &Batch{Feeds: []FeedWrite{fw}}); err != nil {
+		return fmt.Errorf("store block %d of feed %s: %w", d.Index, c.discovery, err)
+	}
+	return nil
+}
+
+// errNotInTree is a block that only an older head vouches for, in a way that
+// can't be tied to the tree stored here. It is nobody's fault.
+var errNotInTree = errors.New("hypercore: proof under an older head")
+
+func (c *core) remote(err error) error { return &RemoteError{Feed: c.discovery, Err: err} }
+
+// Prove returns block seq with the proof that a reader needs who holds the
+// nodes of digest (see merkle.Digest; 0 for a reader who holds nothing), under
+// the durable head. With hash, it returns the hash of the block instead. It
+// returns ErrNoBlock when the block, or the path to it, is not stored. The
+// slices belong to the caller.
+func (c *core) Prove(seq, digest uint64, hash bool) (*Data, error) {
+	c.mu.Lock()
+	head, held := c.toldHead, c.told.Get(seq)
+	c.mu.Unlock()
+	if seq >= head.Length || !hash && !held {
+		return nil, ErrNoBlock
+	}
+	p, err := merkle.Prove(nodesOf{c.st, c.key}, head.Length, seq, digest, hash)
+	if errors.Is(err, merkle.ErrNoNode) {
+		return nil, ErrNoBlock
+	}
+	if err != nil {
+		return nil, fmt.Errorf("prove block %d of feed %s: %w", seq, c.discovery, err)
+	}
+	d := &Data{Index: seq, Nodes: p.Nodes}
+	if p.Length > 0 {
+		d.Signature = head.Signature[:]
+	}
+	if hash {
+		return d, nil
+	}
+	blocks, err := c.st.Blocks(c.key, Span{seq, 1})
+	if err != nil {
+		return nil, fmt.Errorf("prove block %d of feed %s: %w", seq, c.discovery, err)
+	}
+	if d.Value = blocks[0]; d.Value == nil {
+		d.Value = []byte{} // nil would be the answer to a request for the hash
+	}
+	return d, nil
+}
+
+// Seek returns the block that holds the byte at offset of all blocks laid end to
+// end, and where in it. It returns ErrNoBlock when the tree nodes on the way
+// are not stored here or the feed is not that long.
+func (c *core) Seek(offset uint64) (seq, within uint64, err error) {
+	c.mu.Lock()
+	roots := c.roots.Clone()
+	c.mu.Unlock()
+	seq, within, err = merkle.Seek(nodesOf{c.st, c.key}, roots, offset)
+	if errors.Is(err, merkle.ErrNoNode) {
+		err = ErrNoBlock
+	}
+	return seq, within, err
+}

@@ -1,0 +1,35 @@
+package hypercore
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors that callers test for.
+var (
+	ErrNotWritable = errors.New("hypercore: feed is not writable here")
+	ErrBlockSize   = fmt.Errorf("hypercore: block over %d bytes", MaxBlock)
+	ErrNoBlocks    = errors.New("hypercore: append without blocks")
+	ErrSealed      = errors.New("hypercore: block is sealed and its key is not here")
+	ErrWrongKey    = errors.New("hypercore: block does not open with this key")
+	ErrDamaged     = errors.New("hypercore: stored feed is damaged")
+)
+
+// RemoteError says that a peer is at fault: it broke the protocol, or sent what
+// does not verify. Nothing of the message was stored.
+type RemoteError struct {
+	Feed DiscoveryKey
+	Err  error
+}
+
+func (e *RemoteError) Error() string {
+	return fmt.Sprintf("feed %.8s: peer at fault: %v", e.Feed, e.Err)
+}
+func (e *RemoteError) Unwrap() error { return e.Err }
+
+// What a RemoteError wraps when a limit of the replication was passed.
+var (
+	ErrTooManyRequests = fmt.Errorf("over %d requests without waiting for answers", MaxRemoteRequests)
+	ErrTooManyWants    = fmt.Errorf("over %d wants without waiting for answers", MaxRemoteWants)
+	ErrRange           = errors.New("block numbers beyond 2^53-1")
+)

@@ -1,0 +1,199 @@
+package hypercore
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/cobox-p2p/cobox-p2p/hypercore/merkle"
+)
+
+// Next returns the next message for the remote, or nil when there is none until
+// the next wake or until Due. An error is ours. The message belongs to the
+// caller.
+func (p *Peer) Next(now time.Time) (Message, error) {
+	c := p.feed
+	for {
+		c.mu.Lock()
+		if p.closed {
+			c.mu.Unlock()
+			return nil, nil
+		}
+		if m := p.controlLocked(now); m != nil {
+			c.mu.Unlock()
+			return m, nil
+		}
+		r, ok := p.popRequestLocked()
+		c.mu.Unlock()
+		if !ok {
+			return nil, nil
+		}
+		if m, err := p.answer(r); m != nil || err != nil {
+			return m, err
+		}
+	}
+}
+
+// Due returns when Next has to be called even without a wake; ok is false when
+// nothing is waited for.
+func (p *Peer) Due() (at time.Time, ok bool) {
+	p.feed.mu.Lock()
+	defer p.feed.mu.Unlock()
+	sooner := func(due time.Time) {
+		if !ok || due.Before(at) {
+			at, ok = due, true
+		}
+	}
+	for _, r := range p.asked {
+		switch {
+		case !r.moved:
+			sooner(r.at.Add(RequestTimeout))
+		case !r.retry.IsZero():
+			sooner(r.retry)
+		}
+	}
+	if p.flying > 0 && !p.paused.IsZero() {
+		sooner(p.paused.Add(maxPause))
+	}
+	if p.feed.growing != nil && p.mayGrowLocked() {
+		sooner(p.feed.growing.at.Add(growPatience))
+	}
+	if ok && at.Before(p.expiry) {
+		at = p.expiry
+	}
+	return at, ok
+}
+
+// controlLocked returns what goes before blocks.
+func (p *Peer) controlLocked(now time.Time) Message {
+	c := p.feed
+	if len(p.outbox) > 0 {
+		m := p.outbox[0]
+		p.outbox = p.outbox[1:]
+		return m
+	}
+	if len(p.haves) > 0 {
+		s := p.haves[0]
+		p.haves = p.haves[1:]
+		return &Have{Start: s.Start, Length: s.Count}
+	}
+	if len(p.wants)+len(p.again) > 0 {
+		return p.answerWantLocked()
+	}
+	p.expireLocked(now)
+	if !p.download || !p.paused.IsZero() {
+		return nil
+	}
+	if end := max(p.remoteEnd, c.head.Length); p.wanted < maxWanted && p.wantsOut < maxWantsOut &&
+		(p.wanted == 0 || p.wanted*MaxWant < end) {
+		p.wanted++
+		p.wantsOut++
+		return &Want{Start: (p.wanted - 1) * MaxWant, Length: MaxWant}
+	}
+	if r := p.askLocked(now); r != nil {
+		return r
+	}
+	return nil
+}
+
+// answerWantLocked returns the Have for the first want, and before the very
+// first one a Have of the last block held: from it the remote learns what else
+// to want.
+func (p *Peer) answerWantLocked() Message {
+	c := p.feed
+	if !p.heard {
+		p.heard = true
+		if end := c.told.End(); end > 0 {
+			return &Have{Start: end - 1, Length: 1}
+		}
+	}
+	var w Want
+	if len(p.wants) > 0 {
+		w, p.wants = p.wants[0], p.wants[1:]
+		if len(p.answered) < MaxRemoteWants {
+			p.answered[w.Start] = w
+		}
+	} else {
+		w, p.again = p.again[0], p.again[1:]
+	}
+	return &Have{Start: w.Start, Length: w.Length, Bitfield: AppendRLE([]byte{}, &c.told, w.Start, w.Length)}
+}
+
+// tellLocked notes that the change became durable.
+func (p *Peer) tellLocked(w *change) {
+	if !p.upload || !p.heard || w.span.Count == 0 {
+		return
+	}
+	if p.acks && w.from == p {
+		p.outbox = append(p.outbox, &Have{Start: w.span.Start, Length: w.span.Count, Ack: true})
+	}
+	if n := len(p.haves); n > 0 && p.haves[n-1].End() == w.span.Start {
+		p.haves[n-1].Count += w.span.Count
+		return
+	}
+	if len(p.haves) < maxHaves {
+		p.haves = append(p.haves, w.span)
+		return
+	}
+	// Too much in too little time for this peer: the whole again.
+	p.haves, p.heard = nil, false
+	p.again = slices.SortedFunc(maps.Values(p.answered), func(a, b Want) int { return cmp.Compare(a.Start, b.Start) })
+}
+
+// popRequestLocked takes the first request of the remote that can be answered
+// now: one for a block that is stored but not yet durable waits.
+func (p *Peer) popRequestLocked() (Request, bool) {
+	c := p.feed
+	for i, r := range p.requests {
+		if !r.Hash && c.have.Get(r.Index) && !c.told.Get(r.Index) {
+			continue
+		}
+		p.requests = append(p.requests[:i], p.requests[i+1:]...)
+		return r, true
+	}
+	return Request{}, false
+}
+
+// answer returns the block that r asks for, or says that it isn't here in the
+// way that hypercore 9 needs to hear it: with silence or Unhave alone it would
+// give up the stream.
+func (p *Peer) answer(r Request) (Message, error) {
+	c := p.feed
+	if r.Bytes > 0 && r.Bytes < c.DurableHead().Size {
+		if seq, _, err := c.Seek(r.Bytes); err == nil {
+			r.Index, r.Nodes = seq, 0
+		}
+	}
+	d, err := c.Prove(r.Index, r.Nodes, r.Hash)
+	if err != nil && !errors.Is(err, ErrNoBlock) {
+		return nil, err
+	}
+	if err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		p.outbox = append(p.outbox,
+			&Status{Uploading: false, Downloading: p.download}, &Status{Uploading: true, Downloading: p.download})
+		return &Unhave{Start: r.Index, Length: 1}, nil
+	}
+	if d.Value == nil {
+		return d, nil
+	}
+	p.sentBlocks.Add(1)
+	p.sentBytes.Add(uint64(len(d.Value)))
+	c.mu.Lock()
+	told := c.eventLocked(Event{Kind: Uploaded, Span: Span{r.Index, 1}, From: p})
+	c.mu.Unlock()
+	for _, f := range told {
+		f()
+	}
+	return d, nil
+}
+
+// digestLocked returns what the remote needs to know to leave out of a proof
+// what we hold. A node is held when a block under its parent is, since every
+// stored block came with its whole path, or when it is a root of our head.
+func (c *core) digestLocked(seq uint64) uint64 {
+	return merkle.Digest(func(index uint64) bool { return c.holdsLocked(index) }, seq, c.head.Length)
+}
