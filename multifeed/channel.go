@@ -1,0 +1,207 @@
+package multifeed
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cobox-p2p/cobox-p2p/hypercore"
+	"github.com/cobox-p2p/cobox-p2p/multifeed/wire"
+)
+
+// channel is one feed in a session. Each side numbers its own end; messages
+// flow when both have opened.
+type channel struct {
+	dk     hypercore.DiscoveryKey
+	feed   *Feed // nil: the remote opened a feed that is not in our set, or not yet
+	local  uint64
+	remote uint64          // 0: that side has not opened
+	peer   *hypercore.Peer // nil until both have
+	queued bool            // in outgoing.ready; guarded by outgoing.mu
+}
+
+// channels are those of one session.
+type channels struct {
+	x *Session
+
+	mu       sync.Mutex // guards all below
+	closed   bool
+	byKey    map[hypercore.DiscoveryKey]*channel
+	byRemote map[uint64]*channel
+	ids      hypercore.Bitfield // of ours, those in use
+	waiting  int                // channels without a feed
+}
+
+func newChannels(x *Session) *channels {
+	t := &channels{x: x, byKey: map[hypercore.DiscoveryKey]*channel{}, byRemote: map[uint64]*channel{}}
+	t.ids.Set(0) // the space's own
+	return t
+}
+
+// open opens our end for a feed that the remote has as well.
+func (t *channels) open(f *Feed) error {
+	if t.x.noBlocks {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.byKey[f.Discovery()]
+	if c == nil {
+		c = &channel{dk: f.Discovery()}
+		t.byKey[c.dk] = c
+	} else if c.feed == nil {
+		t.waiting--
+	}
+	c.feed = f
+	return t.openLocked(c)
+}
+
+// arrived opens our end for a feed that came into the set, if the remote waits
+// for it.
+func (t *channels) arrived(f *Feed) error {
+	t.mu.Lock()
+	c := t.byKey[f.Discovery()]
+	t.mu.Unlock()
+	if c == nil || c.feed != nil {
+		return nil
+	}
+	return t.open(f)
+}
+
+func (t *channels) openLocked(c *channel) error {
+	if t.closed || c.local != 0 {
+		return nil
+	}
+	c.local = t.ids.NextClear(1)
+	t.ids.Set(c.local)
+	if err := t.x.out.control(c.local, &wire.Open{DiscoveryKey: c.dk}); err != nil {
+		return err
+	}
+	return t.attachLocked(c)
+}
+
+// attachLocked starts the replication when both ends are open.
+func (t *channels) attachLocked(c *channel) error {
+	if c.local == 0 || c.remote == 0 || c.peer != nil {
+		return nil
+	}
+	p, err := c.feed.Attach(hypercore.PeerOptions{Wake: func() { t.x.out.wakeChannel(c) }})
+	if err != nil {
+		return err
+	}
+	c.peer = p
+	t.x.out.wakeChannel(c)
+	return nil
+}
+
+func (t *channels) remoteOpen(id uint64, dk hypercore.DiscoveryKey, now time.Time) error {
+	if id == 0 {
+		return &ProtocolError{Code: CodeProtocol, Reason: "Open on channel 0"}
+	}
+	feed := t.x.space.byDiscovery(dk)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byRemote[id] != nil {
+		return &ProtocolError{Code: CodeProtocol, Reason: fmt.Sprintf("Open on channel %d, which is open", id)}
+	}
+	c := t.byKey[dk]
+	switch {
+	case c != nil && c.remote != 0:
+		return &ProtocolError{Code: CodeProtocol, Reason: fmt.Sprintf("Open of feed %.8s on two channels", dk)}
+	case c == nil && (feed == nil || t.x.noBlocks) && t.waiting >= MaxWaitingOpens:
+		return t.declineLocked(dk, now)
+	case c == nil:
+		c = &channel{dk: dk}
+		t.byKey[dk] = c
+		t.waiting++
+	}
+	c.remote = id
+	t.byRemote[id] = c
+	if feed == nil || t.x.noBlocks {
+		return nil
+	}
+	if c.feed == nil {
+		c.feed = feed
+		t.waiting--
+	}
+	if err := t.openLocked(c); err != nil {
+		return err
+	}
+	return t.attachLocked(c)
+}
+
+// declineLocked answers an Open for which there is no room: with a Close of the
+// discovery key on a number of ours that is free.
+func (t *channels) declineLocked(dk hypercore.DiscoveryKey, now time.Time) error {
+	if err := t.x.drop(now); err != nil {
+		return err
+	}
+	return t.x.out.control(t.ids.NextClear(1), &wire.Close{DiscoveryKey: &dk})
+}
+
+func (t *channels) remoteClose(id uint64, dk *hypercore.DiscoveryKey, now time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.byRemote[id]
+	if c == nil && dk != nil {
+		c = t.byKey[*dk] // declines our Open
+	}
+	if c == nil || c.remote != 0 && c.remote != id {
+		return t.x.drop(now)
+	}
+	delete(t.byRemote, c.remote)
+	delete(t.byKey, c.dk)
+	if c.feed == nil {
+		t.waiting--
+	}
+	if c.peer != nil {
+		c.peer.Detach()
+	}
+	if c.local == 0 {
+		return nil
+	}
+	t.ids.ClearRange(c.local, 1)
+	return t.x.out.control(c.local, &wire.Close{})
+}
+
+// handle takes a message on a feed's channel.
+func (t *channels) handle(id uint64, m hypercore.Message, now time.Time) error {
+	t.mu.Lock()
+	var p *hypercore.Peer
+	if c := t.byRemote[id]; c != nil {
+		p = c.peer
+	}
+	t.mu.Unlock()
+	if p == nil {
+		return t.x.drop(now)
+	}
+	if err := p.Handle(m, now); err != nil {
+		return err
+	}
+	if _, ok := m.(*hypercore.Have); ok {
+		t.x.space.noteChange()
+	}
+	return nil
+}
+
+// peerOf returns the replication of a feed, if both sides opened it.
+func (t *channels) peerOf(dk hypercore.DiscoveryKey) *hypercore.Peer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.byKey[dk]; c != nil {
+		return c.peer
+	}
+	return nil
+}
+
+// close detaches from all feeds.
+func (t *channels) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	for _, c := range t.byKey {
+		if c.peer != nil {
+			c.peer.Detach()
+		}
+	}
+}

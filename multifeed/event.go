@@ -1,0 +1,74 @@
+package multifeed
+
+import "github.com/cobox-p2p/cobox-p2p/hypercore"
+
+// EventKind says what happened in a space.
+type EventKind byte
+
+// The events of a space.
+const (
+	FeedAdded      EventKind = iota + 1 // Feed came into the space
+	FeedRefused                         // a peer's feed was skipped; Err says why
+	BlocksStored                        // blocks of Feed became durable here
+	BlockUploaded                       // a block of Feed was read for a peer
+	SessionStarted                      // Session began
+	SessionEnded                        // Session ended; Err says why, nil when it was closed
+	Exchanged                           // Session has exchanged the feed set
+	AboutReceived                       // Session's peer told its name
+)
+
+// Event is what happened in a space. Fields that do not apply are zero.
+type Event struct {
+	Kind    EventKind
+	Feed    *Feed
+	Key     hypercore.Key // of a feed that was refused
+	Span    hypercore.Span
+	Session *Session
+	Err     error
+}
+
+type watcher struct{ f func(Event) }
+
+// Notify calls f for every event of the space until stop is called. f is called
+// from the goroutine in which the event happened: it must not block.
+func (s *Space) Notify(f func(Event)) (stop func()) {
+	w := &watcher{f}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watchers[w] = struct{}{}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.watchers, w)
+	}
+}
+
+// eventLocked returns what to call without the lock.
+func (s *Space) eventLocked(e Event) func() {
+	watchers := make([]*watcher, 0, len(s.watchers))
+	for w := range s.watchers {
+		watchers = append(watchers, w)
+	}
+	return func() {
+		for _, w := range watchers {
+			w.f(e)
+		}
+	}
+}
+
+func (s *Space) event(e Event) {
+	s.mu.Lock()
+	s.changedLocked()
+	tell := s.eventLocked(e)
+	s.mu.Unlock()
+	tell()
+}
+
+// feedEvent passes on what happened to a feed.
+func (s *Space) feedEvent(f *Feed, e hypercore.Event) {
+	kind := BlocksStored
+	if e.Kind == hypercore.Uploaded {
+		kind = BlockUploaded
+	}
+	s.event(Event{Kind: kind, Feed: f, Span: e.Span})
+}

@@ -1,0 +1,194 @@
+package multifeed
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"unicode"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/cobox-p2p/cobox-p2p/hypercore"
+)
+
+// Feed is one feed of a space. What it inherits of hypercore.Feed seals and
+// opens blocks with the space's key.
+type Feed struct {
+	*hypercore.Feed
+	name      string
+	admission Admission // zero in open spaces
+	own       bool
+	stop      func()        // ends the notification of events; never nil
+	known     atomic.Uint64 // length of the longest signed head that was shown by a peer
+}
+
+// Name returns the writer's name for a feed of this node, and for others the
+// number of feeds that were there before it arrived, in decimal.
+func (f *Feed) Name() string { return f.name }
+
+// Own says whether the feed was made by this node.
+func (f *Feed) Own() bool { return f.own }
+
+// Admission returns the proof that the feed belongs to a signed space.
+func (f *Feed) Admission() Admission { return f.admission }
+
+// KnownLength returns the feed's length in blocks as far as anybody showed a
+// signed head of it; the blocks need not be here yet.
+func (f *Feed) KnownLength() uint64 { return max(f.known.Load(), f.Length()) }
+
+// noteKnown takes the length of an entry whose head was verified if it is the
+// longest.
+func (f *Feed) noteKnown(length uint64) {
+	for {
+		known := f.known.Load()
+		if length <= known || f.known.CompareAndSwap(known, length) {
+			return
+		}
+	}
+}
+
+// checkName returns ErrName for what can't be a writer's name.
+func checkName(name string) error {
+	if name == "" || len(name) > MaxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return ErrName
+	}
+	return nil
+}
+
+// Records of a space's feeds lie under recordPrefix, the address and the feed
+// key.
+const (
+	recordPrefix  = "space/"
+	fieldNumber   = 1 // uvarint: feeds that were there before
+	fieldName     = 2 // bytes: the writer's name, own feeds only
+	fieldAdmit    = 3 // bytes: admission, signed spaces only
+	fieldInstance = 4 // bytes: instance, own feeds only
+)
+
+func (s *Space) recordPrefix() []byte {
+	return append(append([]byte(recordPrefix), byte(s.address.Kind)), s.address.Key[:]...)
+}
+
+type feedRecord struct {
+	key       hypercore.Key
+	number    uint64
+	name      string
+	instance  Instance
+	admission Admission
+}
+
+func (r feedRecord) encode() []byte {
+	b := protowire.AppendVarint(protowire.AppendTag(nil, fieldNumber, protowire.VarintType), r.number)
+	if r.name != "" {
+		b = protowire.AppendString(protowire.AppendTag(b, fieldName, protowire.BytesType), r.name)
+		b = protowire.AppendBytes(protowire.AppendTag(b, fieldInstance, protowire.BytesType), r.instance[:])
+	}
+	if r.admission != (Admission{}) {
+		b = protowire.AppendBytes(protowire.AppendTag(b, fieldAdmit, protowire.BytesType), r.admission[:])
+	}
+	return b
+}
+
+var errRecord = errors.New("multifeed: damaged record of a feed")
+
+func decodeFeedRecord(key, value []byte) (r feedRecord, err error) {
+	if len(key) < hypercore.KeySize {
+		return r, errRecord
+	}
+	r.key = hypercore.Key(key[len(key)-hypercore.KeySize:])
+	for len(value) > 0 {
+		num, typ, n := protowire.ConsumeTag(value)
+		if n < 0 {
+			return r, errRecord
+		}
+		value = value[n:]
+		size := protowire.ConsumeFieldValue(num, typ, value)
+		if size < 0 {
+			return r, errRecord
+		}
+		field := value[:size]
+		value = value[size:]
+		if num == fieldNumber && typ == protowire.VarintType {
+			r.number, _ = protowire.ConsumeVarint(field)
+		}
+		if typ != protowire.BytesType {
+			continue
+		}
+		b, _ := protowire.ConsumeBytes(field)
+		switch {
+		case num == fieldName:
+			r.name = string(b)
+		case num == fieldAdmit && len(b) == len(r.admission):
+			r.admission = Admission(b)
+		case num == fieldInstance && len(b) == len(r.instance):
+			r.instance = Instance(b)
+		}
+	}
+	return r, nil
+}
+
+// loadSet opens what the store knows of the space's feeds.
+func (s *Space) loadSet() error {
+	prefix := s.recordPrefix()
+	var records []feedRecord
+	for rec, err := range s.store.Storage().Records(prefix) {
+		if err != nil {
+			return err
+		}
+		r, err := decodeFeedRecord(rec.Key[len(prefix):], rec.Value)
+		if err != nil {
+			return err
+		}
+		records = append(records, r)
+	}
+	sortRecords(records)
+	for _, r := range records {
+		f, err := s.openFeed(r)
+		if err != nil {
+			return err
+		}
+		s.feeds[f.Discovery()] = f
+		s.order = append(s.order, f)
+	}
+	return nil
+}
+
+// openFeed opens the feed of a record with the space's keys.
+func (s *Space) openFeed(r feedRecord) (*Feed, error) {
+	var core *hypercore.Feed
+	var err error
+	own := r.name != "" && r.instance == s.instance && s.Writable()
+	if own {
+		core, err = s.store.Named(s.writerName(r.name))
+		if err == nil && core.Key() != r.key {
+			// Another master key: the feed is not ours any more.
+			own = false
+		}
+	}
+	if !own {
+		core, err = s.store.Feed(r.key)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f := &Feed{name: r.name, admission: r.admission, own: own}
+	if r.name == "" {
+		f.name = strconv.FormatUint(r.number, 10)
+	}
+	if s.key != nil {
+		f.Feed = core.WithSeal(hypercore.NewSeal(s.key.BlockKey(s.address.Kind, r.key)))
+	} else {
+		f.Feed = core.Blind()
+	}
+	f.stop = core.Notify(func(e hypercore.Event) { s.feedEvent(f, e) })
+	return f, nil
+}
+
+// writerName returns the corestore name of a writer of this node. See
+// interop/spec/keys.md, "Writers".
+func (s *Space) writerName(name string) string {
+	return fmt.Sprintf("@multifeed:%x:@multifeed:feed:%s\n%x", s.address.Key, name, s.instance)
+}

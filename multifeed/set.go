@@ -1,0 +1,140 @@
+package multifeed
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/cobox-p2p/cobox-p2p/hypercore"
+)
+
+func sortRecords(records []feedRecord) {
+	slices.SortFunc(records, func(a, b feedRecord) int { return cmp.Compare(a.number, b.number) })
+}
+
+// Writer returns the feed that this node writes under that name, and makes it
+// when it is asked for the first time. It returns ErrNoKey on a seeder,
+// ErrNoSecret on a member's space without the secret, ErrName and ErrTooMany.
+func (s *Space) Writer(name string) (*Feed, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	switch {
+	case s.key == nil:
+		return nil, ErrNoKey
+	case s.address.Kind == KindSigned && s.secret == nil:
+		return nil, ErrNoSecret
+	}
+	core, err := s.store.Named(s.writerName(name))
+	if err != nil {
+		return nil, err
+	}
+	r := feedRecord{key: core.Key(), name: name, instance: s.instance}
+	if s.secret != nil {
+		r.admission = s.secret.Admit(r.key)
+	}
+	return s.addFeed(r)
+}
+
+// Add takes the feed of another writer into the space. In a signed space the
+// admission must verify, unless the space's secret is here to make one. It
+// returns the feed, also when it was in the space before.
+func (s *Space) Add(key hypercore.Key, admission Admission) (*Feed, error) {
+	if err := s.checkFeed(key); err != nil {
+		return nil, err
+	}
+	r := feedRecord{key: key}
+	if s.address.Kind == KindSigned {
+		if s.secret != nil && admission == (Admission{}) {
+			admission = s.secret.Admit(key)
+		}
+		if err := VerifyAdmission(s.address, key, admission); err != nil {
+			return nil, err
+		}
+		r.admission = admission
+	}
+	return s.addFeed(r)
+}
+
+// errAddressFeed is a feed under the space's own key.
+var errAddressFeed = errors.New("multifeed: the space's address can't be a feed")
+
+func (s *Space) checkFeed(key hypercore.Key) error {
+	if key == hypercore.Key(s.address.Key) {
+		return errAddressFeed
+	}
+	return key.Check()
+}
+
+// addFeed stores the record and tells of the feed. A feed that is there already
+// is returned as it is: of several admissions the first seen is kept.
+func (s *Space) addFeed(r feedRecord) (*Feed, error) {
+	s.adding.Lock()
+	defer s.adding.Unlock()
+	dk := r.key.Discovery()
+	s.mu.Lock()
+	there, count, closed := s.feeds[dk], len(s.order), s.closed
+	s.mu.Unlock()
+	switch {
+	case there != nil:
+		return there, nil
+	case closed:
+		return nil, ErrClosed
+	case count >= s.maxFeeds:
+		return nil, fmt.Errorf("%w: %d", ErrTooMany, s.maxFeeds)
+	}
+	r.number = uint64(count)
+	f, err := s.openFeed(r)
+	if err == nil {
+		err = s.store.Storage().Commit(&hypercore.Batch{
+			Records: []hypercore.Record{{Key: append(s.recordPrefix(), r.key[:]...), Value: r.encode()}},
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("add feed %.8s: %w", dk, err)
+	}
+	s.mu.Lock()
+	s.feeds[dk] = f
+	s.order = append(s.order, f)
+	s.changedLocked()
+	tell := s.eventLocked(Event{Kind: FeedAdded, Feed: f})
+	sessions := slices.Collect(maps.Keys(s.sessions))
+	s.mu.Unlock()
+	for _, x := range sessions {
+		x.feedAdded(f)
+	}
+	tell()
+	return f, nil
+}
+
+// Forget removes the space and all of its feeds from the store, for good. The
+// space must be closed. Feeds that another space holds as well must be named in
+// keep.
+func (s *Space) Forget(keep func(hypercore.Key) bool) error {
+	s.mu.Lock()
+	closed, feeds := s.closed, s.order
+	s.mu.Unlock()
+	if !closed {
+		return errors.New("multifeed: a space must be closed before it is forgotten")
+	}
+	b := &hypercore.Batch{Urgent: true}
+	for _, f := range feeds {
+		key := f.Key()
+		b.Records = append(b.Records, hypercore.Record{Key: append(s.recordPrefix(), key[:]...)})
+		if keep != nil && keep(key) {
+			continue
+		}
+		if err := s.store.Release(key); err != nil {
+			return err
+		}
+		b.Feeds = append(b.Feeds, hypercore.FeedWrite{Key: key, Drop: true})
+	}
+	done := make(chan error, 1)
+	b.Durable = func(err error) { done <- err }
+	if err := s.store.Storage().Commit(b); err != nil {
+		return fmt.Errorf("forget space %.8s: %w", s.Discovery(), err)
+	}
+	return <-done
+}
