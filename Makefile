@@ -1,0 +1,56 @@
+# make check   what CI runs: format, vet, staticcheck, all tests with the race
+#              detector, a few seconds of each fuzz target, the demo
+# make soak    the same tests at full size
+# make bench   benchmarks
+# make cross   binaries for other systems
+GO       ?= go
+FUZZTIME ?= 3s
+PKGS     := ./...
+
+.PHONY: check format vet staticcheck layers test fuzz demo soak bench cross build js
+
+check: format vet staticcheck test fuzz demo
+
+build:
+	$(GO) build -o bin/cobox-p2p ./cmd/cobox-p2p
+
+format:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt wants to change:"; echo "$$out"; exit 1; }
+
+vet: build
+	$(GO) vet $(PKGS)
+
+staticcheck:
+	$(GO) -C interop/tools build -o ../../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+	bin/staticcheck $(PKGS)
+
+# Packages one after the other: the tests start daemons and foreign peers, and
+# must not starve each other on a small machine.
+test: js
+	$(GO) test -race -p 2 $(PKGS)
+
+js:
+	cd interop/js && { test -d node_modules || npm ci --no-audit --no-fund; }
+
+# Every fuzz target of every package, one after the other.
+fuzz:
+	@set -e; for pkg in $$($(GO) list $(PKGS)); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "fuzz $$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+demo: build
+	bin/cobox-p2p demo --json hypercore
+
+soak: build js
+	COBOX_SOAK=1 $(GO) test -race -p 1 -timeout 60m $(PKGS)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./hypercore/... ./multifeed/...
+
+cross:
+	@set -e; for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
+	  echo $$target; GOOS=$${target%/*} GOARCH=$${target#*/} CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/cobox-p2p-$${target%/*}-$${target#*/} ./cmd/cobox-p2p; \
+	done
