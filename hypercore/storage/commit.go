@@ -107,12 +107,31 @@ func (s *Store) writeLocked(b *hypercore.Batch) error {
 		return err
 	}
 	s.nextID = w.nextID
+	s.noteGrownLocked(w.order)
 	for i := range b.Feeds {
 		if b.Feeds[i].Drop {
 			s.ids.drop(b.Feeds[i].Key)
 		}
 	}
 	return nil
+}
+
+// maxGrown is how many feeds' last grown spans are remembered.
+const maxGrown = 4096
+
+// noteGrownLocked remembers which span of each feed the batch made or met last.
+func (s *Store) noteGrownLocked(feeds []*feedWriter) {
+	for _, f := range feeds {
+		switch {
+		case f.gone:
+			delete(s.grown, f.rec.id)
+		case f.last.Count > 0:
+			if len(s.grown) >= maxGrown {
+				clear(s.grown)
+			}
+			s.grown[f.rec.id] = f.last
+		}
+	}
 }
 
 // queueLocked leaves it to the committer to make the batch durable.

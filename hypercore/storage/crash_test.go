@@ -25,7 +25,7 @@ func TestPowerCut(t *testing.T) {
 	if soak {
 		rounds, batches = 40, 300
 	}
-	for _, max := range []int{300, 10 << 10, 100 << 10} {
+	for _, max := range []int{300, 4 << 10, 30 << 10} {
 		for range rounds {
 			powerCuts(t, rng, max, batches)
 		}
@@ -36,13 +36,13 @@ func TestPowerCut(t *testing.T) {
 // leave it, before, between and during the commits.
 func powerCuts(t *testing.T, rng *rand.Rand, max, batches int) {
 	disk := vfs.NewCrashableMem()
-	s := openStore(t, "store", disk, storage.WithMemTable(256<<10))
+	s := openStore(t, "store", disk, storage.WithMemTable(96<<10))
 	l := newLedger()
 	for range batches {
 		if err := l.commit(s, max, rng.IntN(4) == 0); err != nil {
 			t.Fatal(err)
 		}
-		if rng.IntN(10) == 0 {
+		if rng.IntN(14) == 0 {
 			cutPower(t, rng, disk, l)
 		}
 	}

@@ -84,6 +84,12 @@ func (h *holder) begin(start uint64) error {
 	if h.it == nil {
 		return nil
 	}
+	// Where blocks come in order, the span that grew last grows again. Looking
+	// for it backwards would pass all the versions of its record.
+	if last := h.w.s.grown[h.f.rec.id]; last.Start <= start && start <= last.End() && last.Count > 0 {
+		h.cur, h.written = last, last
+		return nil
+	}
 	k := newDataKey(h.f.rec.id, kindSpan, start+1)
 	if !h.it.SeekLT(k[:]) {
 		return h.it.Error()

@@ -11,6 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/cobox-p2p/cobox-p2p/hypercore"
 )
 
 // ErrLocked is wrapped by what Open returns for a folder that another process,
@@ -42,6 +44,7 @@ func Open(dir string, opts ...Option) (*Store, error) {
 		opt(&o)
 	}
 	s := &Store{
+		grown:  map[uint64]hypercore.Span{},
 		log:    o.log,
 		dir:    dir,
 		failed: make(chan struct{}),

@@ -251,9 +251,9 @@ func (s *Store) Blocks(key hypercore.Key, span hypercore.Span) ([][]byte, error)
 
 // readBlocks reads the packs from that which holds span.Start on.
 func (s *Store) readBlocks(id uint64, span hypercore.Span) (blocks [][]byte, err error) {
-	lower, _ := kindBounds(id, kindBlocks)
-	upper := newDataKey(id, kindBlocks, span.End())
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper[:]})
+	_, upper := kindBounds(id, kindBlocks)
+	lower := newDataKey(id, kindBlocks, span.Start)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower[:], UpperBound: upper})
 	if err != nil {
 		return nil, err
 	}
@@ -263,16 +263,15 @@ func (s *Store) readBlocks(id uint64, span hypercore.Span) (blocks [][]byte, err
 		}
 	}()
 	blocks = make([][]byte, 0, min(span.Count, readBlocksHint))
-	after := newDataKey(id, kindBlocks, span.Start+1)
 	next := span.Start
-	for ok := it.SeekLT(after[:]); ok && next < span.End(); ok = it.Next() {
-		first := binary.BigEndian.Uint64(it.Key()[10:])
+	for ok := it.First(); ok && next < span.End(); ok = it.Next() {
+		end := binary.BigEndian.Uint64(it.Key()[10:]) + 1
 		p, err := parsePack(it.Value())
-		if err != nil {
-			return nil, err
+		if err != nil || uint64(p.count) > end {
+			return nil, ErrDamaged
 		}
-		end := first + uint64(p.count)
-		if first > next || end <= next {
+		first := end - uint64(p.count)
+		if first > next {
 			return nil, hypercore.ErrNoBlock
 		}
 		to := min(end, span.End())

@@ -42,7 +42,7 @@ func TestStore(t *testing.T) {
 // TestStoreFlushing is TestStore with many flushes and compactions.
 func TestStoreFlushing(t *testing.T) {
 	storagetest.Run(t, func(t *testing.T) hypercore.Storage {
-		return openStore(t, "store", vfs.NewMem(), storage.WithMemTable(64<<10))
+		return openStore(t, "store", vfs.NewMem(), storage.WithMemTable(512<<10))
 	})
 }
 

@@ -41,8 +41,9 @@ type Store struct {
 	mu         sync.Mutex // serialises writers to db and guards all below
 	room       sync.Cond  // of mu; woken when a sync ends or the store closes
 	closing    bool
-	nextID     uint64 // id of the next new feed
-	sinceCheck int    // bytes committed since waitForPebbleLocked last looked
+	nextID     uint64                    // id of the next new feed
+	sinceCheck int                       // bytes committed since waitForPebbleLocked last looked
+	grown      map[uint64]hypercore.Span // by feed id: a stored span that grew lately
 	pending    syncGroup
 	syncing    bool // a group that was taken from pending isn't reported yet
 

@@ -29,6 +29,7 @@ type feedWriter struct {
 	new  bool // nothing is stored under its id yet
 	gone bool // dropped by this batch
 	runs []hypercore.Run
+	last hypercore.Span // held when the batch is applied; Count 0 when it has no runs
 }
 
 func newWriter(s *Store) *writer {
@@ -176,7 +177,7 @@ func (w *writer) writePacks(f *feedWriter, seq uint64, blocks [][]byte) error {
 	for len(blocks) > 0 {
 		count, length := nextPack(blocks)
 		op := w.batch.SetDeferred(dataKeySize, length)
-		putDataKey(op.Key, f.rec.id, kindBlocks, seq)
+		putDataKey(op.Key, f.rec.id, kindBlocks, seq+uint64(count)-1)
 		putPack(op.Value, blocks[:count])
 		if err := op.Finish(); err != nil {
 			return err
@@ -215,5 +216,6 @@ func (w *writer) writeRuns(f *feedWriter) error {
 		}
 		next = run.Span().End()
 	}
+	f.last = h.cur
 	return h.flush()
 }
