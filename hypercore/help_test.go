@@ -2,6 +2,7 @@ package hypercore_test
 
 import (
 	"context"
+	"crypto/sha512"
 	"errors"
 	"runtime"
 	"sync"
@@ -76,4 +77,32 @@ func (s *faulty) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.commits
+}
+
+func sha512Of(parts ...[]byte) []byte {
+	h := sha512.New()
+	for _, p := range parts {
+		h.Write(p)
+	}
+	return h.Sum(nil)
+}
+
+func wantHeld(t testing.TB, f *hypercore.Feed, seq uint64) {
+	t.Helper()
+	if !f.Has(hypercore.Span{Start: seq, Count: 1}) {
+		t.Fatalf("block %d did not arrive", seq)
+	}
+}
+
+// frugal is a store that returns nil for an empty block.
+type frugal struct{ *storage.Memory }
+
+func (s frugal) Blocks(key hypercore.Key, span hypercore.Span) ([][]byte, error) {
+	blocks, err := s.Memory.Blocks(key, span)
+	for i, b := range blocks {
+		if len(b) == 0 {
+			blocks[i] = nil
+		}
+	}
+	return blocks, err
 }

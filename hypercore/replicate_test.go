@@ -1,6 +1,7 @@
 package hypercore_test
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -9,8 +10,11 @@ import (
 	"github.com/cobox-p2p/cobox-p2p/hypercore/storage"
 )
 
+// worlds multiplies the random worlds that the tests run.
+var worlds = flag.Int("worlds", 1, "how many times the usual number of random worlds to run")
+
 func TestTwoPeersAskForNothingTwice(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range 12 * uint64(*worlds) {
 		length := 1 + seed*seed%300
 		writer, wst := written(t, length)
 		reader, rst := reading(t)
@@ -113,10 +117,10 @@ func TestMeshes(t *testing.T) {
 	}{"line": {3, line}, "diamond": {4, diamond}, "full": {4, full}, "ring": {5, ring}}
 	for name, topology := range topologies {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(25) {
+			for seed := range 4 * uint64(*worlds) {
 				m := newMesh(t, seed, topology.nodes, topology.edges...)
-				for range 6 {
-					m.grow(1 + m.rng.Uint64N(40))
+				for range 4 {
+					m.grow(1 + m.rng.Uint64N(25))
 					for range m.rng.IntN(300) {
 						m.step()
 					}
@@ -137,9 +141,9 @@ func TestMeshes(t *testing.T) {
 
 // In a relay diamond the original never came to an end.
 func TestRelayDiamondComesToRest(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range 4 * uint64(*worlds) {
 		m := newMesh(t, seed, 4, diamond...)
-		m.grow(200)
+		m.grow(120)
 		m.settle(time.Hour)
 		m.checkAll()
 		if at, ok := m.due(); ok {
@@ -155,7 +159,7 @@ func TestRelayDiamondComesToRest(t *testing.T) {
 
 // An absent writer's blocks come together from copies with holes.
 func TestHolesAreFilledFromEachOther(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range 4 * uint64(*worlds) {
 		m := newMesh(t, seed, 4)
 		const length = 150
 		m.grow(length)
@@ -177,7 +181,7 @@ func TestHolesAreFilledFromEachOther(t *testing.T) {
 }
 
 func TestSparsePeerFetchesWhatIsWaitedFor(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range 8 * uint64(*worlds) {
 		m := newMesh(t, seed, 3, line...)
 		m.feeds[1].SetSparse(true)
 		m.feeds[2].SetSparse(true)
@@ -192,11 +196,13 @@ func TestSparsePeerFetchesWhatIsWaitedFor(t *testing.T) {
 		got := make(chan []byte, 1)
 		waitFor(t, m.feeds[1], 57, got)
 		m.settle(time.Minute)
+		wantHeld(t, m.feeds[1], 57)
 		if b := <-got; string(b) != string(blockOf(57)) {
 			t.Fatalf("seed %d: Get = %x, want %x", seed, b, blockOf(57))
 		}
 		waitFor(t, m.feeds[2], 57, got)
 		m.settle(time.Minute)
+		wantHeld(t, m.feeds[2], 57)
 		<-got
 		m.checkSame()
 		if held, _ := m.feeds[2].Held(); held > 2 {

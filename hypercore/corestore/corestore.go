@@ -22,6 +22,11 @@ type MasterKey [MasterKeySize]byte
 // Format keeps the key out of every log.
 func (MasterKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, "master key") }
 
+// MarshalText fails, so that no encoder of JSON or logs writes the key.
+func (MasterKey) MarshalText() ([]byte, error) {
+	return nil, errors.New("corestore: a master key has no text form")
+}
+
 // KeyPair returns the key pair of the feed with that name: Ed25519 from the seed
 // BLAKE2b-256("9\ncorestore" || name; key = master key). See
 // interop/spec/keys.md, "Writers".

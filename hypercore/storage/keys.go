@@ -17,16 +17,11 @@ import (
 //	'd' id (8) 'n' index(8) node: size (8), hash (32)
 //	'd' id (8) 'p' page (8) full page of nodes
 //	'd' id (8) 's' seq (8)  uvarint count: the blocks held from seq on
-//	'd' id (8) 't' ^seq (8) the same again, in descending order of seq
 //	'r' record key          record value
 //
 // All of a feed but its head record lies under its id, so one range deletion
 // drops it, and reading every head touches nothing else. Ids are never given
 // twice.
-//
-// Spans are kept in both orders because a growing one is written again and
-// again: the database finds the newest of many versions of a key at once when it
-// seeks forwards, but walks over all of them when it seeks backwards.
 const (
 	tableFeed   = 'f'
 	tableData   = 'd'
@@ -36,7 +31,6 @@ const (
 	kindNode   = 'n'
 	kindPage   = 'p'
 	kindSpan   = 's'
-	kindMirror = 't' // follows kindSpan
 )
 
 const (
