@@ -40,10 +40,11 @@ func (a About) encode() []byte {
 	return b
 }
 
-var errAbout = errors.New("multifeed: malformed about")
-
 func decodeAbout(b []byte) (a About, err error) {
 	err = eachField(b, func(num protowire.Number, v field) error {
+		if (num == 1 || num == 2) && v.bytes == nil {
+			return fmt.Errorf("%w: about with a field that is no bytes", errMalformed)
+		}
 		switch num {
 		case 1:
 			a.Name = string(v.bytes)
@@ -58,34 +59,36 @@ func decodeAbout(b []byte) (a About, err error) {
 	return a, err
 }
 
-// field is one field of a protobuf message of ours: a varint or bytes.
+// field is one field of a protobuf message of ours.
 type field struct {
-	number uint64
-	bytes  []byte // nil for a varint
+	varint bool
+	number uint64 // of a varint
+	bytes  []byte // nil for other types than bytes
 }
 
-// eachField calls f for every varint and bytes field of a message and skips the
-// others. The bytes are parts of b.
+// errMalformed is wrapped by the errors for a message that breaks its format.
+var errMalformed = errors.New("malformed message")
+
+// eachField calls f for every field of a message, those of fixed size without a
+// value. Groups are refused. The bytes are parts of b.
 func eachField(b []byte, f func(protowire.Number, field) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return errAbout
+		if n < 0 || typ == protowire.StartGroupType || typ == protowire.EndGroupType {
+			return fmt.Errorf("%w: no field number and type", errMalformed)
 		}
 		b = b[n:]
 		size := protowire.ConsumeFieldValue(num, typ, b)
 		if size < 0 {
-			return protowire.ParseError(size)
+			return fmt.Errorf("%w: field %d cut off", errMalformed, num)
 		}
 		var v field
 		switch typ {
 		case protowire.VarintType:
+			v.varint = true
 			v.number, _ = protowire.ConsumeVarint(b)
 		case protowire.BytesType:
 			v.bytes, _ = protowire.ConsumeBytes(b)
-		default:
-			b = b[size:]
-			continue
 		}
 		if err := f(num, v); err != nil {
 			return err

@@ -30,11 +30,13 @@ type channels struct {
 	byRemote map[uint64]*channel
 	ids      hypercore.Bitfield // of ours, those in use
 	waiting  int                // channels without a feed
+	opens    rate               // of the remote
 }
 
 func newChannels(x *Session) *channels {
 	t := &channels{x: x, byKey: map[hypercore.DiscoveryKey]*channel{}, byRemote: map[uint64]*channel{}}
 	t.ids.Set(0) // the space's own
+	t.opens = rate{limit: MaxOpens + 2*max(x.space.maxFeeds-MaxFeeds, 0), per: time.Minute}
 	return t
 }
 
@@ -98,9 +100,14 @@ func (t *channels) remoteOpen(id uint64, dk hypercore.DiscoveryKey, now time.Tim
 	if id == 0 {
 		return &ProtocolError{Code: CodeProtocol, Reason: "Open on channel 0"}
 	}
-	feed := t.x.space.byDiscovery(dk)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !t.opens.take(1, now) {
+		return &ProtocolError{Code: CodeLimit, Reason: fmt.Sprintf("over %d channels opened in a minute", t.opens.limit)}
+	}
+	// Looked up with the lock, so that a feed that comes now is seen here or
+	// finds the channel.
+	feed := t.x.space.byDiscovery(dk)
 	if t.byRemote[id] != nil {
 		return &ProtocolError{Code: CodeProtocol, Reason: fmt.Sprintf("Open on channel %d, which is open", id)}
 	}
@@ -108,12 +115,14 @@ func (t *channels) remoteOpen(id uint64, dk hypercore.DiscoveryKey, now time.Tim
 	switch {
 	case c != nil && c.remote != 0:
 		return &ProtocolError{Code: CodeProtocol, Reason: fmt.Sprintf("Open of feed %.8s on two channels", dk)}
-	case c == nil && (feed == nil || t.x.noBlocks) && t.waiting >= MaxWaitingOpens:
+	case c == nil && feed == nil && t.waiting >= MaxWaitingOpens:
 		return t.declineLocked(dk, now)
 	case c == nil:
-		c = &channel{dk: dk}
+		c = &channel{dk: dk, feed: feed}
 		t.byKey[dk] = c
-		t.waiting++
+		if feed == nil {
+			t.waiting++
+		}
 	}
 	c.remote = id
 	t.byRemote[id] = c

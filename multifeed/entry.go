@@ -28,7 +28,7 @@ const (
 	entryAdmission = 5 // bytes, 64
 )
 
-var errEntry = errors.New("malformed entry")
+var errEntry = fmt.Errorf("%w: entry", errMalformed)
 
 func appendEntry(b []byte, e Entry) []byte {
 	b = protowire.AppendBytes(protowire.AppendTag(b, entryFeed, protowire.BytesType), e.Feed[:])
@@ -53,7 +53,7 @@ func decodeEntry(b []byte) (e Entry, err error) {
 			ok = key
 		case entryLength:
 			e.Length = v.number
-			ok = v.number <= merkle.MaxSize && v.bytes == nil
+			ok = v.varint && v.number <= merkle.MaxSize
 		case entryRootHash:
 			root = copyExactly(e.RootHash[:], v.bytes)
 			ok = root
@@ -90,8 +90,8 @@ func (f *Feed) entry() Entry {
 }
 
 // takeEntry checks what a peer tells of a feed and takes it into the set. The
-// feed is nil when it was skipped for a limit or the policy. An error is the
-// peer's fault.
+// feed is nil when it was skipped for a limit or the policy. A *ProtocolError is
+// the peer's fault, any other error ours.
 func (x *Session) takeEntry(e Entry) (*Feed, error) {
 	s := x.space
 	if err := s.checkFeed(e.Feed); err != nil {
@@ -110,7 +110,10 @@ func (x *Session) takeEntry(e Entry) (*Feed, error) {
 	}
 	if f == nil {
 		var err error
-		if f, err = x.acceptOffer(e); err != nil {
+		if f, err = x.acceptOffer(e); err != nil && !errors.Is(err, errRefused) {
+			return nil, err
+		}
+		if err != nil {
 			x.log.Debug("feed skipped", "feed", fmt.Sprintf("%.8s", e.Feed.Discovery()), "err", err)
 			s.event(Event{Kind: FeedRefused, Key: e.Feed, Session: x, Err: err})
 			return nil, nil
@@ -130,13 +133,20 @@ func (e Entry) verifyHead() error {
 	return nil
 }
 
+// errRefused is wrapped by the error for a feed that is skipped.
+var errRefused = errors.New("multifeed: feed refused")
+
 func (x *Session) acceptOffer(e Entry) (*Feed, error) {
 	s := x.space
 	if s.policy != nil {
 		offer := Offer{Space: s.address, Feed: e.Feed, Length: e.Length, Remote: x.opened.Remote.PeerID}
 		if err := s.policy(offer); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", errRefused, err)
 		}
 	}
-	return s.Add(e.Feed, e.Admission)
+	f, err := s.Add(e.Feed, e.Admission)
+	if errors.Is(err, ErrTooMany) {
+		err = fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return f, err
 }

@@ -30,7 +30,8 @@ type Event struct {
 type watcher struct{ f func(Event) }
 
 // Notify calls f for every event of the space until stop is called. f is called
-// from the goroutine in which the event happened: it must not block.
+// from the goroutine in which the event happened: it must not block, nor read or
+// write feeds, nor change or close the space.
 func (s *Space) Notify(f func(Event)) (stop func()) {
 	w := &watcher{f}
 	s.mu.Lock()

@@ -1,6 +1,7 @@
 package multifeed
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,7 +14,7 @@ var (
 	ErrExtensionName  = fmt.Errorf("multifeed: an extension's name has 1 to %d bytes, does not begin with cobox/ and is used once", MaxName)
 	ErrExtensionSize  = fmt.Errorf("multifeed: extension message over %d bytes", MaxExtensionMessage)
 	ErrExtensionQueue = fmt.Errorf("multifeed: over %d bytes of extension messages wait for the peer", MaxExtensionQueue)
-	ErrNoSession      = errors.New("multifeed: session has ended")
+	ErrNoSession      = errors.New("multifeed: session has ended, or is of another space")
 )
 
 // Extension is a message channel of the application beside the feeds: messages
@@ -27,8 +28,8 @@ type Extension struct {
 
 // RegisterExtension makes messages of that name reach handle, from the peers of
 // now and those to come. handle is called by the session's reader: what it does
-// holds up that session only, and it may keep the message. It returns
-// ErrExtensionName, or an error past MaxExtensions.
+// holds up that session only, it may keep the message, and it must not close the
+// space. It returns ErrExtensionName, or an error past MaxExtensions.
 func (s *Space) RegisterExtension(name string, handle func(from *Session, message []byte)) (*Extension, error) {
 	if checkName(name) != nil || strings.HasPrefix(name, "cobox/") {
 		return nil, ErrExtensionName
@@ -74,6 +75,9 @@ func (e *Extension) Send(to *Session, message []byte) error {
 	if len(message) > MaxExtensionMessage {
 		return ErrExtensionSize
 	}
+	if to.space != e.space {
+		return ErrNoSession
+	}
 	select {
 	case <-to.done:
 		return ErrNoSession
@@ -82,10 +86,10 @@ func (e *Extension) Send(to *Session, message []byte) error {
 	o := &to.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.queued+len(message) > MaxExtensionQueue {
+	if o.queued+queueCost+len(message) > MaxExtensionQueue {
 		return ErrExtensionQueue
 	}
-	o.queued += len(message)
+	o.queued += queueCost + len(message)
 	o.messages = append(o.messages, extensionMessage{e.name, slices.Clone(message)})
 	o.wake()
 	return nil
@@ -118,7 +122,7 @@ func (x *Session) extensionNames() []string {
 // handleExtension takes a message on channel 0. An unknown name is no fault.
 func (x *Session) handleExtension(name string, payload []byte, now time.Time) error {
 	if name == aboutName {
-		return x.handleAbout(payload)
+		return x.handleAbout(payload, now)
 	}
 	if slices.Contains(x.exchange.Extensions(), name) {
 		return x.exchange.Handle(name, payload, now)
@@ -136,14 +140,18 @@ func (x *Session) handleExtension(name string, payload []byte, now time.Time) er
 	return nil
 }
 
-func (x *Session) handleAbout(payload []byte) error {
+func (x *Session) handleAbout(payload []byte, now time.Time) error {
 	a, err := decodeAbout(payload)
 	if err != nil {
 		return &ProtocolError{Code: CodeProtocol, Reason: aboutName, Err: err}
 	}
 	x.mu.Lock()
+	same := a.Name == x.about.Name && bytes.Equal(a.Fields, x.about.Fields)
 	x.about = a
 	x.mu.Unlock()
+	if err := x.drop(now); err != nil || same {
+		return err
+	}
 	x.space.event(Event{Kind: AboutReceived, Session: x})
 	return nil
 }

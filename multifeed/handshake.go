@@ -76,7 +76,7 @@ func inTime(ctx context.Context, s Stream, run func() (*Opened, error)) (*Opened
 
 // handshake is what one side knows while it lasts.
 type handshake struct {
-	stream Stream
+	stream *deadlines
 	reader *wire.Reader
 	self   Party
 	remote Party
@@ -90,9 +90,10 @@ func newHandshake(s Stream, self Party, remote []byte) (*handshake, error) {
 	if bytes.Equal(self.PeerID, remote) {
 		return nil, &ProtocolError{Code: CodeRefused, Err: ErrSelf}
 	}
+	d := &deadlines{stream: s}
 	h := &handshake{
-		stream: s,
-		reader: wire.NewReader(s, wire.MaxFrame),
+		stream: d,
+		reader: wire.NewReader(d, wire.MaxFrame),
 		self:   self,
 		remote: Party{PeerID: bytes.Clone(remote)},
 	}
@@ -238,7 +239,7 @@ func (h *handshake) write(bodies ...[]byte) error {
 			return fmt.Errorf("multifeed: handshake: %w", err)
 		}
 	}
-	if _, err := h.stream.Write(out); err != nil {
+	if _, err := h.stream.stream.Write(out); err != nil {
 		return fmt.Errorf("multifeed: handshake: %w", err)
 	}
 	return nil
@@ -246,7 +247,9 @@ func (h *handshake) write(bodies ...[]byte) error {
 
 func (h *handshake) opened(address Address, t [32]byte, initiator bool) *Opened {
 	return &Opened{
-		Stream:     h.stream,
+		Stream:     h.stream.stream,
+		deadlines:  h.stream,
+		Silence:    h.self.Silence,
 		Reader:     h.reader,
 		Address:    address,
 		Initiator:  initiator,

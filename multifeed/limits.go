@@ -1,6 +1,10 @@
 package multifeed
 
-import "time"
+import (
+	"time"
+
+	"github.com/cobox-p2p/cobox-p2p/multifeed/wire"
+)
 
 // Limits of what a peer can influence. Those of frames are in package wire,
 // those of one feed's replication in package hypercore.
@@ -16,8 +20,13 @@ const (
 	// MaxExtensionMessage is the longest message of an extension in bytes.
 	MaxExtensionMessage = 256 << 10
 	// MaxExtensionQueue is how many bytes of extension messages wait to be sent
-	// to one peer.
+	// to one peer. Each message counts for 64 bytes more than it has.
 	MaxExtensionQueue = 1 << 20
+	// MaxEntries is how many entries of the feed set a peer may send in a minute.
+	MaxEntries = 2*MaxFeeds + 4096
+	// MaxOpens is how many channels a peer may open in a minute. Where
+	// WithMaxFeeds allows more than MaxFeeds, it grows by two for each.
+	MaxOpens = 2*MaxFeeds + 4096
 	// MaxWaitingOpens is how many channels a peer may open for feeds that are
 	// not in our set, or not yet.
 	MaxWaitingOpens = 1024
@@ -27,12 +36,21 @@ const (
 	// closed channels, unknown types and extensions.
 	MaxDropped = 4096
 	// MinKeepAlive is the shortest time between two keep-alives, whatever the
-	// other side asks for.
-	MinKeepAlive = time.Second
-	// WriteTimeout is how long one write may wait for a peer that does not read.
+	// other side asks for: half of the shortest silence that a Hello can name.
+	MinKeepAlive = wire.MinSilence * time.Millisecond / 2
+	// WriteTimeout is how long a peer may take to read maxWrite bytes, or what
+	// there is.
 	WriteTimeout = 30 * time.Second
+	// maxTold is how many entries we send in a minute: as any minute of the
+	// remote's lies in two of ours, it never counts more than MaxEntries.
+	maxTold = MaxEntries / 2
+	// queueCost is what a message counts for in MaxExtensionQueue beside its
+	// bytes.
+	queueCost = 64
 	// lastWords is how long is read on when writing fails.
 	lastWords = time.Second
+	// maxWrite is how many bytes one write has at most.
+	maxWrite = 256 << 10
 	// maxFlush is how many bytes of frames are gathered for one write.
 	maxFlush = 64 << 10
 )

@@ -14,16 +14,15 @@ import (
 // listName is the channel-0 extension of the plain list.
 const listName = "cobox/list/1"
 
-// MaxEntries is how many entries of the feed set a peer may send in a minute.
-const MaxEntries = 2*MaxFeeds + 4096
-
 // List is the plain Exchange: each side sends all of its feeds in pages, and
 // later those that come. See interop/spec/feedset.md.
 type List struct {
 	x    *Session
 	rate rate // reader's
+	pace rate // writer's
 
 	mu       sync.Mutex // guards all below
+	resume   time.Time  // nothing is told before
 	next     int        // feeds of the space below it were sent or left out
 	sentLast bool
 	gotLast  bool
@@ -33,7 +32,7 @@ type List struct {
 // NewList returns the plain exchange of a session.
 func NewList(x *Session) Exchange {
 	return &List{
-		x: x, rate: rate{limit: MaxEntries, per: time.Minute},
+		x: x, rate: rate{limit: MaxEntries, per: time.Minute}, pace: rate{limit: maxTold, per: time.Minute},
 		told: map[hypercore.DiscoveryKey]struct{}{},
 	}
 }
@@ -50,11 +49,14 @@ const (
 	pageLast  = 2 // uvarint, 1: the sender has told all it had at the start
 )
 
-var errPage = errors.New("malformed page of the feed list")
-
 // Next implements Exchange.
-func (l *List) Next(time.Time) (string, []byte, error) {
-	page, done := l.page()
+func (l *List) Next(now time.Time) (string, []byte, error) {
+	page, both, done := l.page(now)
+	for _, f := range both {
+		if err := l.x.table.open(f); err != nil {
+			return "", nil, err
+		}
+	}
 	if done {
 		l.x.noteExchanged()
 	}
@@ -64,19 +66,35 @@ func (l *List) Next(time.Time) (string, []byte, error) {
 	return listName, page, nil
 }
 
-// page returns what is to be told next, and whether the sets are exchanged with
-// it.
-func (l *List) page() (page []byte, done bool) {
+// page returns what is to be told next, the feeds among these, or left out of
+// it, that the remote has told of, and whether the sets are exchanged with it.
+func (l *List) page(now time.Time) (page []byte, both []*Feed, done bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	feeds := l.x.space.feedsFrom(l.next)
 	for n := 0; len(feeds) > 0 && n < MaxPageEntries; feeds = feeds[1:] {
-		l.next++
-		if _, ok := l.told[feeds[0].Discovery()]; ok && feeds[0].DurableHead().Length == 0 {
-			continue // it came from there
+		f := feeds[0]
+		_, told := l.told[f.Discovery()]
+		if told && f.DurableHead().Length == 0 {
+			// It came from there, perhaps long before it was taken in here.
+			both = append(both, f)
+			l.next++
+			continue
+		}
+		if now.Before(l.resume) {
+			break
+		}
+		if !l.pace.take(1, now) {
+			l.resume = l.pace.since.Add(l.pace.per)
+			time.AfterFunc(l.resume.Sub(now), l.x.out.wake)
+			break
+		}
+		if told {
+			both = append(both, f)
 		}
 		page = protowire.AppendTag(page, pageEntry, protowire.BytesType)
-		page = protowire.AppendBytes(page, appendEntry(nil, feeds[0].entry()))
+		page = protowire.AppendBytes(page, appendEntry(nil, f.entry()))
+		l.next++
 		n++
 	}
 	if len(feeds) == 0 && !l.sentLast {
@@ -84,7 +102,7 @@ func (l *List) page() (page []byte, done bool) {
 		page = protowire.AppendVarint(protowire.AppendTag(page, pageLast, protowire.VarintType), 1)
 		done = l.gotLast
 	}
-	return page, done
+	return page, both, done
 }
 
 // Handle implements Exchange.
@@ -93,22 +111,28 @@ func (l *List) Handle(_ string, payload []byte, now time.Time) error {
 	last := false
 	err := eachField(payload, func(num protowire.Number, v field) error {
 		switch {
-		case num == pageEntry && v.bytes != nil:
+		case num == pageEntry:
+			if v.bytes == nil {
+				return fmt.Errorf("%w: page with an entry that is no message", errMalformed)
+			}
 			if entries++; entries > MaxPageEntries || !l.rate.take(1, now) {
 				return &ProtocolError{Code: CodeLimit, Reason: fmt.Sprintf(
 					"feed list: over %d entries in a page or %d in a minute", MaxPageEntries, MaxEntries)}
 			}
 			return l.handleEntry(v.bytes)
-		case num == pageLast && v.bytes == nil:
+		case num == pageLast:
+			if !v.varint {
+				return fmt.Errorf("%w: page with a last that is no number", errMalformed)
+			}
 			last = v.number != 0
 		}
 		return nil
 	})
+	if errors.Is(err, errMalformed) {
+		return &ProtocolError{Code: CodeProtocol, Reason: "feed list", Err: err}
+	}
 	if err != nil {
-		if _, ok := errors.AsType[*ProtocolError](err); ok {
-			return err
-		}
-		return &ProtocolError{Code: CodeProtocol, Reason: errPage.Error(), Err: err}
+		return err
 	}
 	if last {
 		l.mu.Lock()

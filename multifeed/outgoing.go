@@ -13,19 +13,21 @@ import (
 
 // maxControl is how many Opens and Closes wait to be sent: enough for every feed
 // of a full space, so that only a peer that makes us answer without reading
-// meets it.
+// meets it. Where WithMaxFeeds allows more than MaxFeeds, it grows by four for
+// each.
 const maxControl = 4*MaxFeeds + 1024
 
 // outgoing is what waits to be written. The writer pulls: nothing here holds a
 // block.
 type outgoing struct {
 	wakeup chan struct{} // size 1
+	limit  int           // of controls
 
 	mu       sync.Mutex // guards all below; taken with a feed's lock held
 	controls []controlFrame
 	ready    []*channel
 	messages []extensionMessage
-	queued   int  // bytes in messages
+	queued   int  // bytes in messages, and queueCost for each
 	stale    bool // the extension names changed since Options was sent
 }
 
@@ -41,10 +43,11 @@ type extensionMessage struct {
 
 func (o *outgoing) init(s *Space) {
 	o.wakeup = make(chan struct{}, 1)
+	o.limit = maxControl + 4*max(s.maxFeeds-MaxFeeds, 0)
 	o.stale = true
 	if b := s.about.encode(); len(b) > 0 {
 		o.messages = append(o.messages, extensionMessage{aboutName, b})
-		o.queued = len(b)
+		o.queued = queueCost + len(b)
 	}
 }
 
@@ -69,13 +72,13 @@ func (o *outgoing) wakeChannel(c *channel) {
 
 func (o *outgoing) control(channel uint64, m wire.Message) error {
 	o.mu.Lock()
-	full := len(o.controls) >= maxControl
+	full := len(o.controls) >= o.limit
 	if !full {
 		o.controls = append(o.controls, controlFrame{channel, m})
 	}
 	o.mu.Unlock()
 	if full {
-		return &ProtocolError{Code: CodeLimit, Reason: fmt.Sprintf("over %d answers wait for a peer that does not read", maxControl)}
+		return &ProtocolError{Code: CodeLimit, Reason: fmt.Sprintf("over %d answers wait for a peer that does not read", o.limit)}
 	}
 	o.wake()
 	return nil
@@ -83,7 +86,7 @@ func (o *outgoing) control(channel uint64, m wire.Message) error {
 
 // write sends frames until ctx ends or the stream is at fault.
 func (x *Session) write(ctx context.Context) error {
-	w := &writer{x: x, due: map[*channel]time.Time{}}
+	w := newWriter(x)
 	for ctx.Err() == nil {
 		now := time.Now()
 		m, err := w.gather(now)
@@ -114,6 +117,8 @@ type writer struct {
 	last  time.Time // when something was written
 }
 
+func newWriter(x *Session) *writer { return &writer{x: x, due: map[*channel]time.Time{}} }
+
 // gather appends one frame to buf and says whether there was one.
 func (w *writer) gather(now time.Time) (bool, error) {
 	o := &w.x.out
@@ -133,7 +138,7 @@ func (w *writer) gather(now time.Time) (bool, error) {
 	if len(o.messages) > 0 {
 		m := o.messages[0]
 		o.messages = o.messages[1:]
-		o.queued -= len(m.payload)
+		o.queued -= queueCost + len(m.payload)
 		o.mu.Unlock()
 		return true, w.appendExtension(m.name, m.payload)
 	}
@@ -211,16 +216,28 @@ func (w *writer) appendExtension(name string, payload []byte) error {
 	return w.append(0, &hypercore.Extension{ID: uint64(id), Payload: payload})
 }
 
+// writeError is what the stream said when it was written to.
+type writeError struct{ err error }
+
+func (e *writeError) Error() string { return "multifeed: write: " + e.err.Error() }
+func (e *writeError) Unwrap() error { return e.err }
+
+// flush writes buf in parts, for a large block may take a slow line longer than
+// WriteTimeout.
 func (w *writer) flush() error {
-	s := w.x.opened.Stream
-	if err := s.SetWriteDeadline(time.Now().Add(WriteTimeout)); err != nil {
-		return err
-	}
-	if _, err := s.Write(w.buf); err != nil {
-		return err
+	for rest := w.buf; len(rest) > 0; {
+		part := rest[:min(len(rest), maxWrite)]
+		rest = rest[len(part):]
+		if err := w.x.stream.beforeWrite(); err != nil {
+			return &writeError{err}
+		}
+		n, err := w.x.opened.Stream.Write(part)
+		w.x.sent.Add(uint64(n))
+		if err != nil {
+			return &writeError{err}
+		}
 	}
 	w.last = time.Now()
-	w.x.sent.Add(uint64(len(w.buf)))
 	if cap(w.buf) > 4*maxFlush {
 		w.buf = nil
 	}
@@ -240,7 +257,7 @@ func (w *writer) rest(ctx context.Context, now time.Time) error {
 		}
 	}
 	if ok {
-		t := time.NewTimer(until.Sub(now))
+		t := time.NewTimer(time.Until(until))
 		defer t.Stop()
 		timer = t.C
 	}

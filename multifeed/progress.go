@@ -2,6 +2,7 @@ package multifeed
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
@@ -38,16 +39,14 @@ func (p Progress) Synced() bool {
 func (s *Space) Progress() Progress {
 	feeds := s.Feeds()
 	p := Progress{Exchanged: s.Exchanged()}
+	sessions := slices.DeleteFunc(s.Sessions(), func(x *Session) bool { return !x.Exchanged() })
 	for _, f := range feeds {
-		if known, held := f.KnownLength(), f.Durable(); held < known {
+		if known, held := f.lengthWith(sessions), f.Durable(); held < known {
 			p.Missing = append(p.Missing, Lack{f, known - held})
 		}
 	}
 	least := uint64(0)
-	for _, x := range s.Sessions() {
-		if !x.Exchanged() {
-			continue
-		}
+	for _, x := range sessions {
 		lacks, blocks := x.lacks(feeds)
 		if p.Peers == 0 || blocks < least {
 			p.Unshared, least = lacks, blocks
@@ -55,6 +54,21 @@ func (s *Space) Progress() Progress {
 		p.Peers++
 	}
 	return p
+}
+
+// lengthWith returns how many blocks the feed has by what is verified here and by
+// what these peers say that they hold. A signed head that one of them showed
+// counts until that peer said more: a writer can sign any length.
+func (f *Feed) lengthWith(sessions []*Session) uint64 {
+	known := f.Length()
+	for _, x := range sessions {
+		if p := x.PeerOf(f); p != nil && p.Answered() {
+			known = max(known, p.RemoteLength())
+		} else {
+			known = max(known, f.KnownLength())
+		}
+	}
+	return known
 }
 
 // lacks returns what the peer did not tell that it holds of what is durable

@@ -10,11 +10,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
 	"github.com/cobox-p2p/cobox-p2p/multifeed/wire"
 )
 
-// ErrLeft ends the sessions of a space that was left.
+// ErrLeft ends the sessions of a space that was left. It has a code to tell the
+// remote, but nobody is at fault.
 var ErrLeft = &ProtocolError{Code: CodeLeft, Reason: "the space was left"}
 
 // Session is the replication of one space with one peer over one stream. Its
@@ -22,6 +25,7 @@ var ErrLeft = &ProtocolError{Code: CodeLeft, Reason: "the space was left"}
 type Session struct {
 	space    *Space
 	opened   *Opened
+	stream   *deadlines
 	exchange Exchange
 	noBlocks bool
 	log      *slog.Logger
@@ -61,16 +65,34 @@ func WithoutBlocks() SessionOption {
 // this space, until ctx or the space ends, the remote closes its side, or one of
 // the two is at fault. It returns nil when the remote closed the stream, what
 // ended ctx, a *ProtocolError or *hypercore.RemoteError when the remote is at
-// fault, and else what failed here or on the stream. It leaves the stream to the
+// fault, and else what failed here or on the stream, which includes that the
+// remote was silent for longer than o.Silence. It leaves the stream to the
 // caller, who closes or resets it; see CodeOf.
 func (s *Space) Replicate(ctx context.Context, o *Opened, opts ...SessionOption) error {
+	if o.Address != s.address {
+		return errors.New("multifeed: the stream was opened for another space")
+	}
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
+	x := s.newSession(o, end, opts)
+	if err := x.enter(); err != nil {
+		return err
+	}
+	err := x.run(ctx)
+	x.leave(err)
+	return err
+}
+
+func (s *Space) newSession(o *Opened, end context.CancelCauseFunc, opts []SessionOption) *Session {
 	x := &Session{
-		space: s, opened: o, end: end, done: make(chan struct{}), started: time.Now(),
+		space: s, opened: o, stream: o.deadlines, end: end, done: make(chan struct{}), started: time.Now(),
 		log:     s.log,
 		dropped: rate{limit: MaxDropped, per: time.Minute},
 	}
+	if x.stream == nil {
+		x.stream = &deadlines{stream: o.Stream}
+	}
+	x.stream.listen(o.Silence)
 	x.table = newChannels(x)
 	x.out.init(s)
 	for _, opt := range opts {
@@ -79,12 +101,7 @@ func (s *Space) Replicate(ctx context.Context, o *Opened, opts ...SessionOption)
 	if x.exchange == nil {
 		x.exchange = NewList(x)
 	}
-	if err := x.enter(); err != nil {
-		return err
-	}
-	err := x.run(ctx)
-	x.leave(err)
-	return err
+	return x
 }
 
 // enter makes the session known to the space.
@@ -113,15 +130,19 @@ func (x *Session) leave(err error) {
 
 // run reads in the caller's goroutine and writes in one of its own.
 func (x *Session) run(ctx context.Context) error {
-	past := time.Unix(1, 0) // as a deadline it wakes reads and writes
-	stop := context.AfterFunc(ctx, func() { x.opened.Stream.SetDeadline(past) })
+	stop := context.AfterFunc(ctx, x.stream.end)
 	defer stop()
 	written := make(chan error, 1)
 	go func() {
 		err := x.write(ctx)
-		if err != nil && ctx.Err() == nil {
+		switch _, gone := errors.AsType[*writeError](err); {
+		case ctx.Err() != nil:
+			err = nil // the end of the session is what failed it
+		case gone:
 			// What the remote sent before it went tells more than that it went.
-			x.opened.Stream.SetReadDeadline(time.Now().Add(lastWords))
+			x.stream.hearLastWords()
+		case err != nil:
+			x.end(err)
 		}
 		written <- err
 	}()
@@ -130,13 +151,13 @@ func (x *Session) run(ctx context.Context) error {
 	writeErr := <-written
 	switch cause := context.Cause(ctx); {
 	case !errors.Is(cause, err):
-		return cause // ended from outside
+		return cause // ended from outside, or by our own failure
 	case isFault(err):
 		return err
-	case writeErr != nil:
-		return writeErr
 	case errors.Is(err, io.EOF):
 		return nil
+	case writeErr != nil:
+		return writeErr
 	default:
 		return err
 	}
@@ -158,7 +179,7 @@ func (x *Session) read() error {
 		if err != nil {
 			return err
 		}
-		x.received.Add(uint64(len(f.Body)) + 2)
+		x.received.Add(frameSize(f))
 		if f.KeepAlive {
 			continue
 		}
@@ -166,6 +187,14 @@ func (x *Session) read() error {
 			return err
 		}
 	}
+}
+
+// frameSize returns the bytes of a frame whose writer used the shortest form.
+func frameSize(f wire.Frame) uint64 {
+	if f.KeepAlive {
+		return 1
+	}
+	return uint64(protowire.SizeBytes(protowire.SizeVarint(f.Channel<<4|uint64(f.Type)) + len(f.Body)))
 }
 
 func (x *Session) handle(f wire.Frame, now time.Time) error {

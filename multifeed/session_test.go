@@ -50,23 +50,45 @@ type link struct {
 // connect opens and runs a session between two nodes' spaces.
 func connect(t *testing.T, na *node, a *Space, nb *node, b *Space) *link {
 	t.Helper()
+	return connectWith(t, na, a, nb, b, setup{})
+}
+
+// setup changes how a link runs. The zero setup changes nothing.
+type setup struct {
+	wrapA, wrapB       func(net.Conn) net.Conn
+	silenceA, silenceB time.Duration
+	optsA, optsB       []SessionOption
+}
+
+func connectWith(t *testing.T, na *node, a *Space, nb *node, b *Space, with setup) *link {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ca, cb := net.Pipe()
+	if with.wrapA != nil {
+		ca = with.wrapA(ca)
+	}
+	if with.wrapB != nil {
+		cb = with.wrapB(cb)
+	}
 	l := &link{a: make(chan error, 1), b: make(chan error, 1), cancel: cancel, connA: ca, connB: cb}
 	go func() {
-		o, err := Initiate(ctx, ca, na.party(), []byte(nb.id), a.Address())
+		self := na.party()
+		self.Silence = with.silenceA
+		o, err := Initiate(ctx, ca, self, []byte(nb.id), a.Address())
 		if err == nil {
-			err = a.Replicate(ctx, o)
+			err = a.Replicate(ctx, o, with.optsA...)
 		}
 		ca.Close()
 		l.a <- err
 	}()
 	go func() {
-		o, err := Respond(ctx, cb, nb.party(), []byte(na.id), func(tag [32]byte) (Address, bool) {
+		self := nb.party()
+		self.Silence = with.silenceB
+		o, err := Respond(ctx, cb, self, []byte(na.id), func(tag [32]byte) (Address, bool) {
 			return b.Address(), tag == b.Address().Tag([]byte(na.id), []byte(nb.id))
 		})
 		if err == nil {
-			err = b.Replicate(ctx, o)
+			err = b.Replicate(ctx, o, with.optsB...)
 		}
 		cb.Close()
 		l.b <- err

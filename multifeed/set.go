@@ -71,6 +71,24 @@ func (s *Space) checkFeed(key hypercore.Key) error {
 // addFeed stores the record and tells of the feed. A feed that is there already
 // is returned as it is: of several admissions the first seen is kept.
 func (s *Space) addFeed(r feedRecord) (*Feed, error) {
+	f, added, err := s.storeFeed(r)
+	if err != nil || !added {
+		return f, err
+	}
+	s.mu.Lock()
+	s.changedLocked()
+	tell := s.eventLocked(Event{Kind: FeedAdded, Feed: f})
+	sessions := slices.Collect(maps.Keys(s.sessions))
+	s.mu.Unlock()
+	tell()
+	for _, x := range sessions {
+		x.feedAdded(f)
+	}
+	return f, nil
+}
+
+// storeFeed takes a feed into the set, and says whether it was not there.
+func (s *Space) storeFeed(r feedRecord) (f *Feed, added bool, err error) {
 	s.adding.Lock()
 	defer s.adding.Unlock()
 	dk := r.key.Discovery()
@@ -79,34 +97,28 @@ func (s *Space) addFeed(r feedRecord) (*Feed, error) {
 	s.mu.Unlock()
 	switch {
 	case there != nil:
-		return there, nil
+		return there, false, nil
 	case closed:
-		return nil, ErrClosed
+		return nil, false, ErrClosed
 	case count >= s.maxFeeds:
-		return nil, fmt.Errorf("%w: %d", ErrTooMany, s.maxFeeds)
+		return nil, false, fmt.Errorf("%w: %d", ErrTooMany, s.maxFeeds)
 	}
 	r.number = uint64(count)
-	f, err := s.openFeed(r)
-	if err == nil {
-		err = s.store.Storage().Commit(&hypercore.Batch{
-			Records: []hypercore.Record{{Key: append(s.recordPrefix(), r.key[:]...), Value: r.encode()}},
-		})
+	if f, err = s.openFeed(r); err != nil {
+		return nil, false, fmt.Errorf("add feed %.8s: %w", dk, err)
 	}
+	err = s.store.Storage().Commit(&hypercore.Batch{
+		Records: []hypercore.Record{{Key: append(s.recordPrefix(), r.key[:]...), Value: r.encode()}},
+	})
 	if err != nil {
-		return nil, fmt.Errorf("add feed %.8s: %w", dk, err)
+		f.stop()
+		return nil, false, fmt.Errorf("add feed %.8s: %w", dk, err)
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.feeds[dk] = f
 	s.order = append(s.order, f)
-	s.changedLocked()
-	tell := s.eventLocked(Event{Kind: FeedAdded, Feed: f})
-	sessions := slices.Collect(maps.Keys(s.sessions))
-	s.mu.Unlock()
-	for _, x := range sessions {
-		x.feedAdded(f)
-	}
-	tell()
-	return f, nil
+	return f, true, nil
 }
 
 // Forget removes the space and all of its feeds from the store, for good. The

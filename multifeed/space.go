@@ -46,7 +46,6 @@ type Offer struct {
 	Space  Address
 	Feed   hypercore.Key
 	Length uint64 // of its signed head, 0 when none was shown
-	Size   uint64 // reserved for peers that tell it; 0
 	Remote []byte // who offers it: the bytes of a peer ID
 }
 
@@ -282,15 +281,14 @@ func (s *Space) Exchanged() bool {
 // Close ends all sessions, waits for them, and closes the space. Its feeds stay
 // open in the store. It may be called twice.
 func (s *Space) Close() error {
+	s.adding.Lock() // so that no feed comes later
 	s.mu.Lock()
 	s.closed = true
 	s.changedLocked()
-	var open []*Session
-	for x := range s.sessions {
-		open = append(open, x)
-	}
+	open := slices.Collect(maps.Keys(s.sessions))
 	feeds := s.order
 	s.mu.Unlock()
+	s.adding.Unlock()
 	for _, x := range open {
 		x.end(ErrLeft)
 	}

@@ -43,7 +43,12 @@ type Opened struct {
 	Address   Address
 	Initiator bool // we opened the stream
 	Remote    Party
-	Features  []string // those that both offer, sorted
+	// Silence is what we told to tolerate: the session ends when the remote sends
+	// not a byte for that long. 0 for any.
+	Silence  time.Duration
+	Features []string // those that both offer, sorted
 	// Transcript is the hash that both proofs cover. No other handshake has it.
 	Transcript [32]byte
+
+	deadlines *deadlines // through which Reader reads; nil: it reads by itself
 }

@@ -23,7 +23,7 @@ func TestPowerCut(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	rounds, batches := 1, 40
 	if soak {
-		rounds, batches = 40, 300
+		rounds, batches = 8, 150
 	}
 	for _, max := range []int{300, 4 << 10, 30 << 10} {
 		for range rounds {
