@@ -10,7 +10,6 @@ import (
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
 	"github.com/cobox-p2p/cobox-p2p/multifeed"
-	"github.com/cobox-p2p/cobox-p2p/multifeed/wire"
 )
 
 // What ends streams from here, besides multifeed.ErrLeft. Each says its code.
@@ -127,7 +126,7 @@ func inWords(err error) string {
 	if _, ok := errors.AsType[*hypercore.RemoteError](err); ok {
 		return "the peer sent something invalid: " + err.Error()
 	}
-	if _, ok := errors.AsType[*wire.FormatError](err); ok {
+	if codeOf(err) == multifeed.CodeProtocol {
 		return "the peer broke the protocol: " + err.Error()
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -38,8 +38,8 @@ func (n *Networker) admit(s network.Stream, service string) bool {
 // refuse resets a stream that proved nothing and tells of it.
 func (n *Networker) refuse(s network.Stream, err *multifeed.ProtocolError) {
 	id := s.Conn().RemotePeer()
+	n.tally.refused(classOf(err)) // before the peer can know
 	finish(s, err)
-	n.tally.refused(classOf(err))
 	n.log.Debug("stream refused", "peer", id, "err", err)
 	n.event(Event{Kind: Refused, Peer: id, Err: err})
 }
