@@ -107,7 +107,8 @@ func (t *GossipTopic) unsubscribe() {
 	if t.left.Swap(true) {
 		return
 	}
-	t.judging.Lock() // waits for those that judge now
+	t.judging.Lock()
+	//lint:ignore SA2001 this waits for those that judge now
 	t.judging.Unlock()
 	// These fail only when gossipsub has stopped, and then there is nothing left
 	// to undo.

@@ -127,6 +127,7 @@ func finish(s network.Stream, err error) {
 func (m *Membership) ended(r *run, err error, lasted time.Duration) {
 	n := m.n
 	v := judge(err)
+	info := peer.AddrInfo{ID: r.id, Addrs: n.host.Peerstore().Addrs(r.id)}
 	m.n.log.Debug("session ended", "peer", r.id, "space", short(m.key), "err", err, "lasted", lasted)
 	n.mu.Lock()
 	l := m.links[r.id]
@@ -150,9 +151,9 @@ func (m *Membership) ended(r *run, err error, lasted time.Duration) {
 		n.eventLocked(Event{Kind: ReplicationError, Membership: m, Peer: r.id, Err: err})
 	}
 	m.unlinkLocked(l, why)
+	m.offers.ended(info, err, lasted) // with the lock: whom it bars must not come in before
 	n.mu.Unlock()
 	n.tell()
-	m.offers.ended(peer.AddrInfo{ID: r.id, Addrs: n.host.Peerstore().Addrs(r.id)}, err, lasted)
 }
 
 // expire takes a peer off whose better stream did not come.

@@ -135,9 +135,7 @@ func (n *Networker) Join(space *multifeed.Space, opts ...JoinOption) (*Membershi
 		return nil, err
 	}
 	for _, id := range n.host.Network().Peers() {
-		if n.speaks(id) {
-			n.search(id)
-		}
+		n.joined(id)
 	}
 	return m, nil
 }

@@ -209,7 +209,7 @@ func TestNewAddressIsTriedSoon(t *testing.T) {
 		d := newDialer(t)
 		d.fail("a", errors.New("no route"))
 		d.add(peer.AddrInfo{ID: "a", Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/192.0.2.1/tcp/1")}}, string(discovery.SourceBook))
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		before := len(d.tries("a"))
 		same := peer.AddrInfo{ID: "a", Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/192.0.2.1/tcp/1")}}

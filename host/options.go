@@ -22,7 +22,6 @@ type options struct {
 	authenticate func(peer.ID) error
 	metrics      prometheus.Registerer // nil when off
 	maxPeers     int
-	features     []string
 }
 
 func defaults() options {

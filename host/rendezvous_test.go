@@ -162,6 +162,29 @@ func TestStartsOnConnectedHosts(t *testing.T) {
 	expect(t, mb.Space(), write(t, ma.Space(), "0"), 0, "0")
 }
 
+// A space that is joined before the larger ID knows what the connected peer
+// speaks is not forgotten.
+func TestJoinBeforeIdentify(t *testing.T) {
+	checkLeaks(t)
+	secret := multifeed.NewSecret()
+	keys := newKeys(t, 2)
+	a, b := newNode(t, keys[0]), newNode(t, keys[1])
+	ma := a.join(secret)
+	if err := a.net.Connect(within(t), b.info()); err != nil {
+		t.Fatal(err)
+	}
+	// As it is before identify has run on this side.
+	if err := b.host.Peerstore().RemoveProtocols(a.host.ID(), ProtocolSpaces); err != nil {
+		t.Fatal(err)
+	}
+	mb := b.join(secret)
+	if err := b.host.Peerstore().AddProtocols(a.host.ID(), ProtocolSpaces); err != nil {
+		t.Fatal(err)
+	}
+	b.net.met(a.host.ID())
+	expect(t, mb.Space(), write(t, ma.Space(), "0"), 0, "0")
+}
+
 func TestConnectToWhoHasNoNetworker(t *testing.T) {
 	checkLeaks(t)
 	a, b := newNode(t, nil), newNode(t, nil)

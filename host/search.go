@@ -25,7 +25,7 @@ const (
 // Networker.mu.
 type search struct {
 	running bool
-	again   bool // a space was joined, or the exchange failed
+	again   bool // an exchange is owed: a space was joined, or the last one failed
 	last    time.Time
 	pause   time.Duration
 	failed  int // in a row
@@ -42,9 +42,30 @@ func (n *Networker) speaks(id peer.ID) bool {
 }
 
 // met takes a peer whose protocols have become known. The side with the smaller
-// ID begins.
+// ID begins, and so does the other one if it joined a space before it knew.
 func (n *Networker) met(id peer.ID) {
-	if n.host.ID() < id && n.speaks(id) {
+	if !n.speaks(id) {
+		return
+	}
+	n.mu.Lock()
+	s := n.searches[id]
+	owed := s != nil && s.again
+	n.mu.Unlock()
+	if owed || n.host.ID() < id {
+		n.search(id)
+	}
+}
+
+// joined lets a connected peer know of a space that was joined. One of whom it
+// isn't known yet what it speaks hears of it in met.
+func (n *Networker) joined(id peer.ID) {
+	n.mu.Lock()
+	if n.searches[id] == nil {
+		n.searches[id] = &search{}
+	}
+	n.searches[id].again = true
+	n.mu.Unlock()
+	if n.speaks(id) {
 		n.search(id)
 	}
 }

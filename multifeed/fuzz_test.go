@@ -166,6 +166,11 @@ func FuzzSession(f *testing.F) {
 			now = now.Add(time.Millisecond)
 		}
 		h.x.leave(nil)
+		if bytes.Equal(b, honest) {
+			if feeds := h.space.Feeds(); len(feeds) != 1 || feeds[0].Durable() == 0 {
+				t.Errorf("%d feeds of honest bytes, or no block", len(feeds))
+			}
+		}
 		for _, feed := range h.space.Feeds() {
 			if err := VerifyAdmission(secret.Address(), feed.Key(), feed.Admission()); err != nil {
 				t.Errorf("feed in the set: %v", err)

@@ -58,7 +58,7 @@ func TestDerivations(t *testing.T) {
 	wantHex(t, "tag", address.Tag(peerA, peerB), vectorTag)
 	open := Address{KindOpen, count(0x80)}
 	wantHex(t, "discovery key of an open space", open.Discovery(), vectorOpenDiscovery)
-	if address.Kind != KindSigned || NewSecret() == NewSecret() || NewEncryptionKey() == NewEncryptionKey() {
+	if secret, key := NewSecret(), NewEncryptionKey(); address.Kind != KindSigned || secret == NewSecret() || key == NewEncryptionKey() {
 		t.Error("wrong kind, or keys that aren't random")
 	}
 	if a := NewOpenAddress(); a.Kind != KindOpen || a == NewOpenAddress() {

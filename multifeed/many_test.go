@@ -22,6 +22,17 @@ var soak = os.Getenv("COBOX_SOAK") != ""
 
 var errNotNow = errors.New("not now")
 
+func TestManyFeeds(t *testing.T) {
+	n := 500
+	switch {
+	case soak:
+		n = 2000
+	case raceDetector:
+		n = 60
+	}
+	manyFeeds(t, n)
+}
+
 // manyFeeds lets n feeds of one block each cross.
 func manyFeeds(t *testing.T, n int) {
 	secret := NewSecret()

@@ -101,7 +101,7 @@ func (x *Session) write(ctx context.Context) error {
 		if m {
 			continue
 		}
-		if err := w.rest(ctx, now); err != nil {
+		if err := w.rest(ctx); err != nil {
 			return err
 		}
 	}
@@ -247,7 +247,7 @@ func (w *writer) flush() error {
 
 // rest waits until there may be something to send, and sends a keep-alive when
 // the other side needs one.
-func (w *writer) rest(ctx context.Context, now time.Time) error {
+func (w *writer) rest(ctx context.Context) error {
 	var timer <-chan time.Time
 	until, ok := w.nextDue()
 	every := w.x.keepAlive()
@@ -265,7 +265,7 @@ func (w *writer) rest(ctx context.Context, now time.Time) error {
 	case <-w.x.out.wakeup:
 	case <-ctx.Done():
 	case <-timer:
-		now = time.Now()
+		now := time.Now()
 		if every > 0 && !now.Before(w.last.Add(every)) {
 			w.buf = wire.AppendKeepAlive(w.buf)
 			return w.flush()

@@ -11,8 +11,8 @@ import (
 // A space of more feeds than a peer may tell in a minute is told over several,
 // and the other side bears it.
 func TestLargeSetsAreToldSlowly(t *testing.T) {
-	if testing.Short() {
-		t.Skip("thousands of feeds")
+	if raceDetector && !soak {
+		t.Skip("checking thousands of keys is slow with the race detector")
 	}
 	n := maxTold + 300
 	keys := keysOf(n)

@@ -173,14 +173,3 @@ func TestWithoutBlocksCarriesTheSetAlone(t *testing.T) {
 		}
 	}
 }
-
-func TestManyFeeds(t *testing.T) {
-	n := 500
-	if testing.Short() {
-		n = 50
-	}
-	if soak {
-		n = 2000
-	}
-	manyFeeds(t, n)
-}

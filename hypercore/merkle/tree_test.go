@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"testing"
 
@@ -98,16 +97,6 @@ func (w *writer) branch(length int, more ...string) *writer {
 	return b
 }
 
-// head returns the roots of the tree of length blocks.
-func (w *writer) head(t testing.TB, length uint64) Roots {
-	t.Helper()
-	r, err := LoadRoots(w.nodes, length)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 // claim answers a request for block seq from the tree of length blocks.
 func (w *writer) claim(t testing.TB, length, seq, digest uint64, hash bool) Claim {
 	t.Helper()
@@ -146,10 +135,6 @@ func full(t testing.TB, w *writer, length uint64) *reader {
 		r.mustApply(t, w.claim(t, length, seq, r.digest(seq), false))
 	}
 	return r
-}
-
-func (r *reader) clone() *reader {
-	return &reader{writer: r.writer, nodes: maps.Clone(r.nodes), head: r.head.Clone(), blocks: maps.Clone(r.blocks)}
 }
 
 func (r *reader) digest(seq uint64) uint64 {

@@ -111,20 +111,20 @@ func testConcurrent(t *testing.T, s hypercore.Storage) {
 // readBack reads what the i-th batch of testConcurrent wrote to the feed.
 func readBack(s hypercore.Storage, feed int, i, each uint64) error {
 	if f, err := s.Feed(feedKey(feed)); err != nil || f.Head.Length < (i+1)*each || f.Blocks < (i+1)*each {
-		return fmt.Errorf("Feed after batch %d = %+v, %v", i, f, err)
+		return fmt.Errorf("read back: Feed after batch %d = %+v, %v", i, f, err)
 	}
 	if n, err := s.Node(feedKey(feed), i); err != nil || n != node(feed, i) {
-		return fmt.Errorf("Node(%d) = %v, %v", i, n, err)
+		return fmt.Errorf("read back: Node(%d) = %v, %v", i, n, err)
 	}
 	blocks, err := s.Blocks(feedKey(feed), hypercore.Span{Start: 0, Count: (i + 1) * each})
 	if err != nil || uint64(len(blocks)) != (i+1)*each {
-		return fmt.Errorf("Blocks after batch %d: %d blocks, %v", i, len(blocks), err)
+		return fmt.Errorf("read back: Blocks after batch %d: %d blocks, %v", i, len(blocks), err)
 	}
 	if spans, err := heldSpans(s, feedKey(feed)); err != nil || len(spans) != 1 || spans[0].Count < (i+1)*each {
-		return fmt.Errorf("Held after batch %d = %v, %v", i, spans, err)
+		return fmt.Errorf("read back: Held after batch %d = %v, %v", i, spans, err)
 	}
 	if v, err := s.Record([]byte{byte(feed)}); err != nil || uint64(v[0]) < i {
-		return fmt.Errorf("Record after batch %d = %v, %v", i, v, err)
+		return fmt.Errorf("read back: Record after batch %d = %v, %v", i, v, err)
 	}
 	return nil
 }

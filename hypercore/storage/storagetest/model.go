@@ -191,7 +191,7 @@ func (m *model) checkFeed(s hypercore.Storage, feed int, got hypercore.StoredFee
 	}
 	spans, err := heldSpans(s, feedKey(feed))
 	if err != nil || !slices.Equal(spans, spansOf(f.blocks)) {
-		return fmt.Errorf("Held of feed %d = %v, %v, want %v", feed, spans, err, spansOf(f.blocks))
+		return fmt.Errorf("spans of Held of feed %d = %v, %v, want %v", feed, spans, err, spansOf(f.blocks))
 	}
 	for _, span := range spans {
 		blocks, err := s.Blocks(feedKey(feed), span)
