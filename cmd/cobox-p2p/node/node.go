@@ -1,0 +1,188 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/cobox-p2p/cobox-p2p/hypercore"
+	"github.com/cobox-p2p/cobox-p2p/hypercore/corestore"
+	"github.com/cobox-p2p/cobox-p2p/hypercore/storage"
+	"github.com/cobox-p2p/cobox-p2p/multifeed"
+)
+
+// Node is a running node: its store is locked, its spaces are joined. It may be
+// used by several goroutines at once.
+type Node struct {
+	folder *Folder
+	log    *slog.Logger
+	st     *storage.Store
+	store  *corestore.Store
+	net    *network
+
+	changing sync.Mutex // held over I/O by whoever changes the list of spaces
+
+	mu     sync.Mutex // guards all below; never held over I/O
+	spaces []*space   // by the time of their joining
+	closed bool
+}
+
+// ErrRunning is returned by Open for a folder that another daemon has open.
+var ErrRunning = errors.New("another daemon has this folder open")
+
+// Open starts the node of the folder. A space that can't be opened doesn't stop
+// the others; Status tells why. The caller closes the node.
+func Open(folder *Folder, c Config) (*Node, error) {
+	n := &Node{folder: folder, log: c.logger()}
+	st, err := storage.Open(filepath.Join(folder.Dir, storeFolder), storage.WithLogger(n.log))
+	if errors.Is(err, storage.ErrLocked) {
+		return nil, fmt.Errorf("%w: %s: stop it first, or talk to it with --dir %q", ErrRunning, folder.Dir, folder.Dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.st, n.store = st, corestore.New(st, folder.Master)
+	if err := n.open(c); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) open(c Config) error {
+	entries, err := readSpaces(n.folder.Dir)
+	if err != nil {
+		return err
+	}
+	if n.net, err = openNetwork(n.folder, c); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		s := newSpace(e)
+		if s.err = n.openSpace(s); s.err != nil {
+			n.log.Error("space not opened", "space", e.Name, "err", s.err)
+		}
+		n.spaces = append(n.spaces, s)
+	}
+	return n.finishLeaving()
+}
+
+// Folder returns the folder that Open was given.
+func (n *Node) Folder() *Folder { return n.folder }
+
+// Addresses returns the node's addresses, each ending in /p2p/ and the peer ID.
+func (n *Node) Addresses() []string { return n.net.addresses() }
+
+// Close leaves the spaces, ends the network and then the store. It may be called
+// twice.
+func (n *Node) Close() error {
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	n.mu.Lock()
+	first := !n.closed
+	n.closed = true
+	spaces := slices.Clone(n.spaces)
+	n.mu.Unlock()
+	if !first {
+		return nil
+	}
+	var errs []error
+	if n.net != nil {
+		errs = append(errs, n.net.stopSessions())
+	}
+	for _, s := range spaces {
+		if s.Space != nil {
+			errs = append(errs, s.Space.Close())
+		}
+	}
+	if n.net != nil {
+		errs = append(errs, n.net.close())
+	}
+	return errors.Join(append(errs, n.store.Close(), n.st.Close())...)
+}
+
+// list returns the spaces of now.
+func (n *Node) list() []*space {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.spaces)
+}
+
+// saveLocked writes spaces.json as the list would be. The caller holds changing.
+func (n *Node) saveLocked(spaces []*space) error {
+	list := make([]entry, 0, len(spaces))
+	for _, s := range spaces {
+		list = append(list, s.entry)
+	}
+	if err := writeSpaces(n.folder.Dir, list); err != nil {
+		return fmt.Errorf("remember the spaces: %w", err)
+	}
+	n.mu.Lock()
+	n.spaces = spaces
+	n.mu.Unlock()
+	return nil
+}
+
+// openSpace opens the space of an entry and, unless it is being left, joins it.
+func (n *Node) openSpace(s *space) error {
+	access, err := s.entry.access()
+	if err != nil {
+		return err
+	}
+	s.address = access.Address
+	opts := []multifeed.Option{
+		multifeed.WithAccess(access),
+		multifeed.WithInstance(n.folder.Instance),
+		multifeed.WithAbout(multifeed.About{Name: n.folder.Name}),
+		multifeed.WithLogger(n.log),
+	}
+	if s.Space, err = multifeed.Open(n.store, access.Address, opts...); err != nil {
+		return err
+	}
+	if s.entry.Leaving {
+		return nil
+	}
+	if s.member, err = n.net.networker.Join(s.Space); err != nil {
+		s.Space.Close()
+		s.Space = nil
+	}
+	return err
+}
+
+// Connect dials a peer by its address, which ends in /p2p/ and its ID, and finds
+// the spaces that both share.
+func (n *Node) Connect(ctx context.Context, address string) (Connected, error) {
+	info, err := parsePeer(address)
+	if err != nil {
+		return Connected{}, err
+	}
+	if err := n.net.networker.Connect(ctx, info); err != nil {
+		return Connected{}, fmt.Errorf("connect to %s: %w", info.ID, err)
+	}
+	return Connected{PeerID: info.ID.String()}, nil
+}
+
+// Connected is the answer to Connect.
+type Connected struct {
+	PeerID string `json:"peerId"`
+}
+
+// held returns a function that says whether a joined space other than s has the
+// feed.
+func (n *Node) held(s *space) func(hypercore.Key) bool {
+	var others []*multifeed.Space
+	for _, o := range n.list() {
+		if o != s && o.Space != nil {
+			others = append(others, o.Space)
+		}
+	}
+	return func(key hypercore.Key) bool {
+		return slices.ContainsFunc(others, func(o *multifeed.Space) bool {
+			_, err := o.Feed(key)
+			return err == nil
+		})
+	}
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cobox-p2p/cobox-p2p/cmd/cobox-p2p/api"
+	"github.com/cobox-p2p/cobox-p2p/cmd/cobox-p2p/node"
+)
+
+func (c *cli) connectCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "connect MULTIADDR",
+		Short: "Connect to a peer and find the spaces that both share",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.client(func(client *api.Client) error {
+				d, err := client.Connect(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return c.print(d, func(w io.Writer) { fmt.Fprintf(w, "connected to %s\n", d.PeerID) })
+			})
+		},
+	}
+}
+
+func (c *cli) peersCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "peers",
+		Short: "List the peers that share spaces with this node now",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.client(func(client *api.Client) error {
+				all, err := client.Peers(cmd.Context())
+				if err != nil {
+					return err
+				}
+				answer := struct {
+					Peers []node.Peer `json:"peers"`
+				}{all}
+				return c.print(answer, func(w io.Writer) {
+					for _, p := range all {
+						fmt.Fprintf(w, "%s\t%q\t%s %s\t%s\tsent %s\treceived %s\t%s\n", p.PeerID, p.Name, p.Transport, p.Direction,
+							p.Address, sizeText(p.Sent), sizeText(p.Received), strings.Join(p.Spaces, ", "))
+					}
+				})
+			})
+		},
+	}
+}
+
+func (c *cli) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show the node, its spaces, their feeds and how they are found",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.client(func(client *api.Client) error {
+				s, err := client.Status(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return c.print(s, func(w io.Writer) { printStatus(w, s) })
+			})
+		},
+	}
+}
+
+func printStatus(w io.Writer, s node.Status) {
+	fmt.Fprintf(w, "peer ID\t%s\nname\t%s\nfolder\t%s\npeers\t%d\n", s.PeerID, s.Name, s.Dir, s.Peers)
+	for _, a := range s.Addresses {
+		fmt.Fprintf(w, "address\t%s\n", a)
+	}
+	fmt.Fprintf(w, "DHT\t%s: %s\nmDNS\t%s\n", s.DHT.Mode, s.DHT.State, s.MDNS.State)
+	for _, o := range s.Spaces {
+		fmt.Fprintf(w, "\nspace\t%s (%s, %s)\n", o.Name, o.Mode, o.Kind)
+		if o.Error != "" {
+			fmt.Fprintf(w, "  error\t%s\n", o.Error)
+			continue
+		}
+		fmt.Fprintf(w, "  discovery key\t%s\n  announced\t%s\n  looked up\t%s\n", o.DiscoveryKey, roundText(o.Discovery.Announce), roundText(o.Discovery.Lookup))
+		for _, p := range o.Peers {
+			fmt.Fprintf(w, "  peer\t%s\n", p)
+		}
+		for _, t := range o.Tries {
+			if t.Why != "" {
+				fmt.Fprintf(w, "  tried\t%s, found by %s: %s\n", t.PeerID, t.Source, t.Why)
+			}
+		}
+		for _, f := range o.Feeds {
+			fmt.Fprintf(w, "  feed\t%s\twriter %s\t%d of %d blocks here, %s\n", f.Key, f.Writer, f.Stored, f.Length, sizeText(f.Bytes))
+		}
+	}
+}
+
+func roundText(r node.RoundStatus) string {
+	switch {
+	case !r.On:
+		return "off"
+	case r.Error != "":
+		return r.Error
+	case r.Done == nil:
+		return "not yet"
+	}
+	return r.Done.Local().Format(time.DateTime)
+}
+
+// sizeText returns bytes as a person reads them.
+func sizeText(bytes uint64) string {
+	const unit = 1024
+	if bytes < unit {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	size, prefix := float64(bytes), -1
+	for size >= unit && prefix < 5 {
+		size /= unit
+		prefix++
+	}
+	return fmt.Sprintf("%.1f %ciB", size, "KMGTPE"[prefix])
+}
