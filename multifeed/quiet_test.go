@@ -206,6 +206,32 @@ func TestSlowReaderGetsALargeBlock(t *testing.T) {
 	})
 }
 
+// Nothing that a read or a write sets undoes the end.
+func TestDeadlinesAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca, cb := net.Pipe()
+		defer ca.Close()
+		defer cb.Close()
+		d := &deadlines{stream: ca}
+		d.listen(time.Hour)
+		d.end()
+		d.hearLastWords()
+		if err := d.beforeWrite(); err != nil {
+			t.Fatal(err)
+		}
+		started := time.Now()
+		if _, err := ca.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Write after the end: %v, want %v", err, os.ErrDeadlineExceeded)
+		}
+		if _, err := d.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Read after the end: %v, want %v", err, os.ErrDeadlineExceeded)
+		}
+		if d := time.Since(started); d != 0 {
+			t.Errorf("they took %v, want to fail at once", d)
+		}
+	})
+}
+
 // lateDeadline ends the session just before a write gets its deadline.
 type lateDeadline struct {
 	net.Conn
@@ -242,8 +268,9 @@ func TestEndIsNotOvertakenByADeadline(t *testing.T) {
 // The remote closes its side in the middle of what we write: that is no fault
 // of anybody.
 func TestRemoteThatClosesIsNoError(t *testing.T) {
-	for _, reading := range []bool{true, false} {
-		nv, v, _ := openSpace(t, 300)
+	for i := range 30 {
+		reading := i%2 == 0
+		nv, v, _ := openSpace(t, 30)
 		r := newRaw(t, "peer", nv, v, nv.party())
 		if reading {
 			r.drain()

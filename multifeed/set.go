@@ -16,7 +16,9 @@ func sortRecords(records []feedRecord) {
 
 // Writer returns the feed that this node writes under that name, and makes it
 // when it is asked for the first time. It returns ErrNoKey on a seeder,
-// ErrNoSecret on a member's space without the secret, ErrName and ErrTooMany.
+// ErrNoSecret on a member's space without the secret, ErrName, ErrTooMany, and
+// ErrInstance for a feed of this very instance that came back from a peer: this
+// store has lost it, and writing on would sign a second history.
 func (s *Space) Writer(name string) (*Feed, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -27,6 +29,13 @@ func (s *Space) Writer(name string) (*Feed, error) {
 	case s.address.Kind == KindSigned && s.secret == nil:
 		return nil, ErrNoSecret
 	}
+	key := s.store.NamedKey(s.writerName(name))
+	if f := s.byDiscovery(key.Discovery()); f != nil {
+		if !f.own {
+			return nil, fmt.Errorf("%w: %q, feed %.8s", ErrInstance, name, f.Discovery())
+		}
+		return f, nil
+	}
 	core, err := s.store.Named(s.writerName(name))
 	if err != nil {
 		return nil, err
@@ -35,7 +44,11 @@ func (s *Space) Writer(name string) (*Feed, error) {
 	if s.secret != nil {
 		r.admission = s.secret.Admit(r.key)
 	}
-	return s.addFeed(r)
+	f, err := s.addFeed(r)
+	if err == nil && !f.own { // it came from a peer meanwhile
+		return nil, fmt.Errorf("%w: %q, feed %.8s", ErrInstance, name, f.Discovery())
+	}
+	return f, err
 }
 
 // Add takes the feed of another writer into the space. In a signed space the

@@ -25,6 +25,7 @@ var (
 	ErrNoKey       = errors.New("multifeed: the space's encryption key is not here")
 	ErrTooMany     = errors.New("multifeed: the space has as many feeds as its limit allows")
 	ErrUnknownFeed = errors.New("multifeed: feed is not in the space")
+	ErrInstance    = errors.New("multifeed: this writer's feed came back from a peer, so this store is a restored or emptied one: give the node a new instance")
 	ErrName        = fmt.Errorf("multifeed: a name has 1 to %d bytes of UTF-8 and no control characters", MaxName)
 )
 

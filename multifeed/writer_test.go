@@ -216,3 +216,27 @@ func TestForget(t *testing.T) {
 		t.Errorf("%d feeds after Forget, want 0", n)
 	}
 }
+
+func TestWriterWhoseFeedCameBackIsRefused(t *testing.T) {
+	secret, instance := NewSecret(), NewInstance()
+	before, peer := newNode(t, "alice"), newNode(t, "peer")
+	s := before.open(secret.Address(), WithSecret(secret), WithInstance(instance))
+	w := fill(t, s, 2)
+	kept := peer.open(secret.Address())
+	connect(t, before, s, peer, kept)
+	if _, err := awaitFeed(t, kept, w.Key()).Block(within(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+
+	after := newNode(t, "alice") // the same master key, nothing stored
+	again := after.open(secret.Address(), WithSecret(secret), WithInstance(instance))
+	connect(t, after, again, peer, kept)
+	back := awaitFeed(t, again, w.Key())
+	if _, err := again.Writer("log"); !errors.Is(err, ErrInstance) {
+		t.Errorf("Writer = %v, want %v", err, ErrInstance)
+	}
+	if back.Writable() {
+		t.Error("the feed that came back is writable")
+	}
+}

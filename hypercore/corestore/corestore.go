@@ -76,6 +76,9 @@ func (s *Store) Named(name string) (*hypercore.Feed, error) {
 	return s.get(pair.Public, pair)
 }
 
+// NamedKey returns the key of the feed that Named opens, without opening it.
+func (s *Store) NamedKey(name string) hypercore.Key { return s.master.KeyPair(name).Public }
+
 func (s *Store) get(key hypercore.Key, pair hypercore.KeyPair) (*hypercore.Feed, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
