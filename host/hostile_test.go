@@ -237,9 +237,7 @@ func TestAuthenticateComesFirst(t *testing.T) {
 	if got := events.until(within(t), Refused, nil, unwanted.host.ID()); !errors.Is(got.Err, why) {
 		t.Errorf("event %v with %v, want %v", got.Kind, got.Err, why)
 	}
-	s := raw(t, unwanted, server, serviceSpaces)
-	s.Write(appendTags(nil, nil))
-	_, err = io.ReadAll(s)
+	err = unwanted.net.exchangeTags(within(t), server.host.ID())
 	if code, _ := received(err); code != multifeed.CodePolicy {
 		t.Errorf("an exchange of tags ended with %v, want %v", err, multifeed.CodePolicy)
 	}

@@ -69,7 +69,7 @@ func (m *Membership) install(r *run) error {
 	}
 	l := m.links[r.id]
 	if l == nil {
-		if until := m.offers.barred(r.id); until.After(time.Now()) {
+		if until := m.offers.barred(r.id); until.After(time.Now()) && !r.byHand {
 			return errBarred
 		}
 		if len(m.links) >= m.maxPeers && !r.byHand {

@@ -33,7 +33,7 @@ var (
 	ErrLeft        = errors.New("host: the space was left")
 	ErrSelf        = errors.New("host: that is this node's own peer ID")
 	ErrNotAllowed  = errors.New("host: the peer is not allowed here")
-	ErrNotSpoken   = errors.New("host: the peer does not speak " + string(ProtocolSpaces))
+	ErrNotSpoken   = errors.New("host: the peer has no networker: it does not speak our protocols")
 	ErrTooManyJoin = fmt.Errorf("host: over %d joined spaces", MaxSpaces)
 )
 

@@ -7,7 +7,9 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/multiformats/go-multistream"
 
 	"github.com/cobox-p2p/cobox-p2p/discovery"
 	"github.com/cobox-p2p/cobox-p2p/multifeed"
@@ -66,21 +68,30 @@ func (n *Networker) clearDialBackoff(id peer.ID) {
 
 // open opens a stream to a connected peer on behalf of a service.
 func (n *Networker) open(ctx context.Context, id peer.ID, service string) (network.Stream, error) {
-	protocol := ProtocolMultifeed
+	speak := ProtocolMultifeed
 	if service == serviceSpaces {
-		protocol = ProtocolSpaces
+		speak = ProtocolSpaces
 	}
 	ctx, cancel := context.WithTimeout(overLimited(ctx), multifeed.HandshakeTimeout)
 	defer cancel()
-	s, err := n.host.NewStream(ctx, id, protocol)
+	s, err := n.host.NewStream(ctx, id, speak)
 	if err != nil {
-		return nil, fmt.Errorf("open stream: %w", err)
+		return nil, spoken(fmt.Errorf("open stream: %w", err))
 	}
 	if err := s.Scope().SetService(service); err != nil {
 		s.ResetWithError(network.StreamResourceLimitExceeded)
 		return nil, fmt.Errorf("open stream: %w", err)
 	}
 	return s, nil
+}
+
+// spoken returns err, with ErrNotSpoken in it when the peer said so. It may say so
+// only at the first read, for what was known of it can be out of date.
+func spoken(err error) error {
+	if _, ok := errors.AsType[multistream.ErrNotSupported[protocol.ID]](err); ok {
+		return fmt.Errorf("%w: %w", ErrNotSpoken, err)
+	}
+	return err
 }
 
 // offer dials a peer and offers it the space. It returns nil when there is a
@@ -101,7 +112,7 @@ func (m *Membership) offer(ctx context.Context, p peer.AddrInfo, byHand bool) er
 	if err != nil {
 		finish(s, err)
 		n.tally.ended(err)
-		return err
+		return spoken(err)
 	}
 	r := m.newRun(s, o)
 	r.byHand = byHand
@@ -157,9 +168,6 @@ func (n *Networker) Connect(ctx context.Context, p peer.AddrInfo) error {
 	n.clearDialBackoff(p.ID)
 	if err := n.dial(ctx, p); err != nil {
 		return err
-	}
-	if !n.speaks(p.ID) {
-		return ErrNotSpoken
 	}
 	return n.exchangeTags(ctx, p.ID)
 }

@@ -178,10 +178,17 @@ func (o *offers) judgeLocked(f *offer, err error, now time.Time) {
 		return
 	}
 	p := judge(err)
-	pause := p.pause(f.failures)
-	f.at = now.Add(pause)
+	at := now.Add(p.pause(f.failures))
 	if p.bars {
-		f.barred = f.at
+		f.barred = at
+	}
+	f.plan(at)
+}
+
+// plan sets the time of the next try, but for those who wait for one it stays.
+func (f *offer) plan(at time.Time) {
+	if len(f.waiting) == 0 {
+		f.at = at
 	}
 }
 
@@ -272,15 +279,24 @@ func (o *offers) now(p peer.AddrInfo, source string) <-chan error {
 	return done
 }
 
-// want tries a peer after the delay, whatever came before.
+// want tries a peer after the delay, whatever came before, but not while it is
+// barred: it can itself bring us to want it.
 func (o *offers) want(p peer.AddrInfo, source string, delay time.Duration) {
-	at := time.Now().Add(delay)
+	now := time.Now()
+	at := now.Add(delay)
 	o.mu.Lock()
-	if f := o.wantLocked(p, source); f != nil {
-		f.at, f.wanted = at, time.Time{}
-		if f.busy {
-			f.at, f.wanted = time.Time{}, at
+	switch f := o.peers[p.ID]; {
+	case f != nil && f.barred.After(now):
+		f.learn(p)
+	default:
+		if f = o.wantLocked(p, source); f == nil {
+			break
 		}
+		if f.busy {
+			f.wanted = at
+			break
+		}
+		f.plan(at)
 	}
 	o.mu.Unlock()
 	o.rouse()

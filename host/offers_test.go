@@ -310,3 +310,49 @@ func TestHurrySparesTheBarred(t *testing.T) {
 		}
 	})
 }
+
+// A session that ends while somebody waits for a try does not put the try off,
+// and neither does a peer that an exchange of tags names again.
+func TestNothingPutsOffWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDialer(t)
+		// The slots are taken: the try can't begin yet.
+		for range MaxDials {
+			d.slots <- struct{}{}
+		}
+		d.add(peer.AddrInfo{ID: "a"}, string(discovery.SourceDHT))
+		synctest.Wait()
+		first := d.now(peer.AddrInfo{ID: "a"}, sourceHand)
+		d.end("a", remote(multifeed.CodeProof), time.Second)
+		d.want(peer.AddrInfo{ID: "a"}, sourceShared, time.Hour)
+		for range MaxDials {
+			<-d.slots
+		}
+		if err := <-first; err != nil || time.Since(d.began) > time.Second {
+			t.Errorf("after %v: %v", time.Since(d.began), err)
+		}
+	})
+}
+
+// Who broke the rules can't have himself offered the space before his time by
+// exchanging tags. The user can.
+func TestWantSparesTheBarred(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDialer(t)
+		d.fail("bad", &multifeed.ProtocolError{Code: multifeed.CodeProof})
+		d.add(peer.AddrInfo{ID: "bad"}, string(discovery.SourceDHT))
+		synctest.Wait()
+		for range 100 {
+			d.want(peer.AddrInfo{ID: "bad"}, sourceShared, 0)
+		}
+		synctest.Wait()
+		if n := len(d.tries("bad")); n != 1 {
+			t.Errorf("%d tries, want 1", n)
+		}
+		d.now(peer.AddrInfo{ID: "bad"}, sourceHand)
+		synctest.Wait()
+		if n := len(d.tries("bad")); n != 2 {
+			t.Errorf("%d tries after one by hand, want 2", n)
+		}
+	})
+}

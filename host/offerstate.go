@@ -28,7 +28,7 @@ func (o *offers) ended(p peer.AddrInfo, err error, lasted time.Duration) {
 		}
 		if err == nil {
 			f.err, f.last = nil, now
-			f.at = now.Add(paceOrderly.pause(1))
+			f.plan(now.Add(paceOrderly.pause(1)))
 		} else {
 			o.judgeLocked(f, err, now)
 		}

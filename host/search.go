@@ -172,7 +172,7 @@ func (n *Networker) exchangeTags(ctx context.Context, id peer.ID) error {
 		}
 		return readTags(s)
 	}()
-	return n.endExchange(s, tags, err)
+	return spoken(n.endExchange(s, tags, err))
 }
 
 // handleSpaces answers a peer that begins an exchange of tags.

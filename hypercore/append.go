@@ -26,7 +26,7 @@ type appendCall struct {
 // Append adds the blocks as one batch under one signature and returns the
 // number of the first one when all are durable. Appends that wait at the same
 // time share a signature and a sync. It returns ErrNotWritable, ErrBlockSize,
-// ErrNoBlocks, ErrSealed on a blind handle, ErrClosed, or what the store said;
+// ErrNoBlocks, ErrSealed on a blind handle, ErrForked, ErrClosed, or what the store said;
 // then none of the blocks became part of the feed, unless the store failed
 // while it synced, after which it takes no writes at all. ctx is honoured while
 // the blocks wait for their turn, not any more once they are on their way to
@@ -69,6 +69,10 @@ func (c *core) enqueue(ctx context.Context, call *appendCall) error {
 	if c.closed {
 		c.mu.Unlock()
 		return ErrClosed
+	}
+	if err := c.forkedLocked(); err != nil {
+		c.mu.Unlock()
+		return err
 	}
 	c.queue = append(c.queue, call)
 	c.mu.Unlock()

@@ -10,37 +10,34 @@ import (
 
 // Apply verifies a block or a hash with its proof, as Prove gives it, and
 // stores what is proved. It returns a *RemoteError when the proof does not
-// verify; then nothing was stored. What is held already is no error. The slices
-// in d are not kept.
-func (c *core) Apply(ctx context.Context, d *Data) error { return c.apply(ctx, d, nil) }
+// verify, and merkle.ErrProofBranch when it is about a longer tree that isn't
+// shown to continue ours, which is no fault. With the first evidence of a fork
+// the *RemoteError matches ErrForked; after that ErrForked alone answers what
+// would make the feed longer or contradicts it. Nothing is stored with an error.
+// What is held already is none. The slices in d are not kept.
+func (c *core) Apply(ctx context.Context, d *Data) error {
+	_, err := c.apply(ctx, d, nil)
+	return err
+}
 
-func (c *core) apply(ctx context.Context, d *Data, from *Peer) error {
+// apply also returns whether the feed grew.
+func (c *core) apply(ctx context.Context, d *Data, from *Peer) (grew bool, err error) {
 	if err := c.lockWriting(ctx); err != nil {
-		return err
+		return false, err
 	}
 	defer c.unlockWriting()
 	c.mu.Lock()
-	roots, closed, held := c.roots.Clone(), c.closed, c.have.Get(d.Index)
+	roots, closed, held, forked := c.roots.Clone(), c.closed, c.have.Get(d.Index), c.forkedLocked()
 	c.mu.Unlock()
 	if closed {
-		return ErrClosed
+		return false, ErrClosed
 	}
-	if len(d.Value) > MaxBlock {
-		return c.remote(ErrBlockSize)
-	}
-	v, err := merkle.Verify(nodesOf{c.st, c.key}, roots, merkle.Claim{
-		Seq: d.Index, Block: d.Value, HasBlock: d.Value != nil, Nodes: d.Nodes, Signature: d.Signature,
-	}, func(root merkle.Hash, length uint64) error {
-		return c.key.Verify(Signable(root, length), Signature(d.Signature))
-	})
+	v, err := c.verify(roots, d, from)
 	if err != nil {
-		if errors.Is(err, merkle.ErrProof) || errors.Is(err, merkle.ErrProofBranch) || errors.Is(err, merkle.ErrProofFork) {
-			return c.remote(fmt.Errorf("block %d: %w", d.Index, err))
-		}
-		return fmt.Errorf("apply block %d of feed %s: %w", d.Index, c.discovery, err)
+		return false, err
 	}
-	if !v.InTree {
-		return errNotInTree
+	if v.Roots != nil && forked != nil && !withinHead(&v, d.Index, roots.Length()) {
+		return false, forked
 	}
 	w, fw := &change{from: from}, FeedWrite{Key: c.key, Nodes: v.Nodes}
 	if v.Roots != nil {
@@ -53,12 +50,38 @@ func (c *core) apply(ctx context.Context, d *Data, from *Peer) error {
 		fw.Runs = []Run{{Start: d.Index, Blocks: [][]byte{d.Value}}}
 	}
 	if w.roots == nil && w.span.Count == 0 {
-		return nil
+		return false, nil
 	}
 	if err := c.commit(w, &Batch{Feeds: []FeedWrite{fw}}); err != nil {
-		return fmt.Errorf("store block %d of feed %s: %w", d.Index, c.discovery, err)
+		return false, fmt.Errorf("store block %d of feed %s: %w", d.Index, c.discovery, err)
 	}
-	return nil
+	return w.roots != nil, nil
+}
+
+// verify returns what d proves beside the tree of roots, and says whose fault it
+// is when that is nothing.
+func (c *core) verify(roots merkle.Roots, d *Data, from *Peer) (merkle.Verified, error) {
+	if len(d.Value) > MaxBlock {
+		return merkle.Verified{}, c.remote(ErrBlockSize)
+	}
+	v, err := merkle.Verify(nodesOf{c.st, c.key}, roots, merkle.Claim{
+		Seq: d.Index, Block: d.Value, HasBlock: d.Value != nil, Nodes: d.Nodes, Signature: d.Signature,
+	}, func(root merkle.Hash, length uint64) error {
+		return c.key.Verify(Signable(root, length), Signature(d.Signature))
+	})
+	if err == nil && !v.InTree {
+		return v, errNotInTree
+	}
+	if evidence, ok := errors.AsType[*merkle.ForkError](err); ok {
+		return v, c.fork(evidence, from)
+	}
+	if errors.Is(err, merkle.ErrProof) {
+		return v, c.remote(fmt.Errorf("block %d: %w", d.Index, err))
+	}
+	if err != nil {
+		return v, fmt.Errorf("apply block %d of feed %s: %w", d.Index, c.discovery, err)
+	}
+	return v, nil
 }
 
 // errNotInTree is a block that only an older head vouches for, in a way that

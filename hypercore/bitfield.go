@@ -26,6 +26,8 @@ type Bitfield struct {
 	prefix uint64      // blocks [0, prefix) are in the set
 	pages  []pageEntry // ascending; none is empty
 	paged  uint64      // bits set in pages
+
+	touched uint64 // pages that changes made, changed or dropped so far: what they cost
 }
 
 type pageEntry struct {
@@ -194,6 +196,7 @@ func (b *Bitfield) absorb() {
 		}
 		done++
 	}
+	b.touched += uint64(done)
 	b.pages = slices.Delete(b.pages, 0, done)
 }
 
@@ -202,6 +205,7 @@ func (b *Bitfield) fill(start, end uint64, maxPages int) {
 	number, last := start/pageBits, (end-1)/pageBits
 	lo, found := b.find(number)
 	if number == last && found {
+		b.touched++
 		before := b.pages[lo].count
 		b.pages[lo].bitPage = b.pages[lo].with(true, start%pageBits, (end-1)%pageBits+1)
 		b.paged += b.pages[lo].count - before
@@ -230,6 +234,7 @@ func (b *Bitfield) fill(start, end uint64, maxPages int) {
 		made = append(made, pageEntry{number, next})
 		number++
 	}
+	b.touched += uint64(len(made))
 	b.pages = slices.Replace(b.pages, lo, hi, made...)
 }
 
@@ -252,6 +257,7 @@ func (b *Bitfield) erase(start, end uint64) {
 			kept++
 		}
 	}
+	b.touched += uint64(hi - lo)
 	b.pages = slices.Delete(b.pages, kept, hi)
 }
 
@@ -262,6 +268,7 @@ func (b *Bitfield) merge(start uint64, raw []byte, maxPages int) {
 	if (number+1)*pageBits <= b.prefix {
 		return
 	}
+	b.touched++
 	add := new(bitPage).or(start%pageBits/8, raw)
 	if base := number * pageBits; b.prefix >= base {
 		if end := base + add.nextClear(b.prefix-base); end > b.prefix {

@@ -76,13 +76,7 @@ func (p *bitPage) with(set bool, from, to uint64) *bitPage {
 	}
 	q := p.own()
 	for w := from / 64; w*64 < to; w++ {
-		mask := ^uint64(0)
-		if w*64 < from {
-			mask >>= from % 64
-		}
-		if w*64+64 > to {
-			mask &= ^uint64(0) << (64 - to%64)
-		}
+		mask := wordMask(w, from, to)
 		before := bits.OnesCount64(q.words[w])
 		if set {
 			q.words[w] |= mask

@@ -160,6 +160,20 @@ func TestRequestForMissingBlock(t *testing.T) {
 	}
 }
 
+// A run of Unhaves is followed by one pair of Status messages, and that comes
+// before anything else of the channel.
+func TestRunOfUnhavesEndsWithOneStatusToggle(t *testing.T) {
+	f, _ := written(t, 4)
+	r := speak(t, f, hypercore.PeerOptions{})
+	r.expect(ownWant)
+	block, _ := f.Prove(3, 0, false)
+	r.say(&hypercore.Request{Index: 7}, &hypercore.Request{Index: 8}, &hypercore.Request{Index: 3}, &hypercore.Request{Index: 9})
+	r.expect(
+		&hypercore.Unhave{Start: 7, Length: 1}, &hypercore.Unhave{Start: 8, Length: 1}, stop, resume, block,
+		&hypercore.Unhave{Start: 9, Length: 1}, stop, resume)
+	r.expect()
+}
+
 func TestRequestsAreAnswered(t *testing.T) {
 	f, _ := written(t, 40)
 	r := speak(t, f, hypercore.PeerOptions{})
@@ -170,8 +184,10 @@ func TestRequestsAreAnswered(t *testing.T) {
 	if len(bare.Nodes) != 0 || bare.Signature != nil || hash.Value != nil || hash.Nodes[0].Index != 14 {
 		t.Fatalf("proofs are %s and %s", describe(bare), describe(hash))
 	}
-	r.say(&hypercore.Request{Index: 7}, &hypercore.Request{Index: 7, Hash: true}, &hypercore.Request{Index: 7, Nodes: 1})
-	r.expect(block, hash, bare)
+	r.say(&hypercore.Request{Index: 7}, &hypercore.Request{Index: 7, Hash: true})
+	r.expect(block, hash)
+	r.say(&hypercore.Request{Index: 7}, &hypercore.Request{Index: 7, Nodes: 1}) // the later one counts
+	r.expect(bare)
 	offset := uint64(0)
 	for seq := range uint64(7) {
 		offset += uint64(len(blockOf(seq)))

@@ -72,6 +72,9 @@ func (c *core) finishLocked(w *change) func() {
 			p.wake()
 		}
 		c.changedLocked()
+	} else if c.failed == nil {
+		c.failed = w.err
+		c.wakeLocked()
 	}
 	return func() {
 		for _, f := range told {

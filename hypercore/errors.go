@@ -16,7 +16,9 @@ var (
 )
 
 // RemoteError says that a peer is at fault: it broke the protocol, or sent what
-// does not verify. Nothing of the message was stored.
+// does not verify. Nothing of the message was stored. It matches ErrLimit when
+// the peer passed a limit and ErrMalformed when it sent what no message may hold;
+// any other is about a block or proof that is not valid.
 type RemoteError struct {
 	Feed DiscoveryKey
 	Err  error
@@ -27,9 +29,15 @@ func (e *RemoteError) Error() string {
 }
 func (e *RemoteError) Unwrap() error { return e.Err }
 
-// What a RemoteError wraps when a limit of the replication was passed.
+// The classes of a RemoteError.
 var (
-	ErrTooManyRequests = fmt.Errorf("over %d requests without waiting for answers", MaxRemoteRequests)
-	ErrTooManyWants    = fmt.Errorf("over %d wants without waiting for answers", MaxRemoteWants)
-	ErrRange           = errors.New("block numbers beyond 2^53-1")
+	ErrLimit     = errors.New("limit passed")
+	ErrMalformed = errors.New("malformed")
+)
+
+// What a RemoteError wraps beside its class.
+var (
+	ErrTooManyRequests = fmt.Errorf("%w: over %d requests without waiting for answers", ErrLimit, MaxRemoteRequests)
+	ErrTooManyWants    = fmt.Errorf("%w: over %d wants without waiting for answers", ErrLimit, MaxRemoteWants)
+	ErrRange           = fmt.Errorf("%w: block numbers beyond 2^53-1", ErrMalformed)
 )

@@ -7,10 +7,11 @@ type EventKind byte
 const (
 	Stored   EventKind = iota + 1 // blocks of Span became durable here
 	Uploaded                      // a block of Span was read for a peer
+	Forked                        // the feed was found to have forked; see Feed.Forked
 )
 
 // Event is what happened to a feed. From is the peer that sent or got the
-// blocks, nil for blocks appended here.
+// blocks or the evidence, nil for blocks appended here.
 type Event struct {
 	Kind EventKind
 	Span Span

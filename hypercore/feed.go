@@ -44,7 +44,9 @@ type core struct {
 	changed  chan struct{}  // closed and replaced at every change of head, have or closed
 	peers    map[*Peer]struct{}
 	asked    map[uint64]*request // blocks requested; Invariant: in the asked of that peer, and not moved
-	growing  *request            // for the proof of a longer head
+	growing  *request            // the first for the proof of a longer head
+	forked   *merkle.ForkError   // evidence of it; nil: none
+	failed   error               // of the first commit that won't become durable
 	sparse   bool                // only blocks that somebody waits for are requested
 	watchers map[*watcher]struct{}
 	pending  int           // commits that are not durable yet

@@ -1,9 +1,8 @@
 package hypercore
 
 import (
-	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore/merkle"
@@ -29,9 +28,9 @@ func (p *Peer) Handle(m Message, now time.Time) error {
 	case *Status:
 		p.handleStatusLocked(m, now)
 	case *Have:
-		err = p.handleHaveLocked(m)
+		err = p.handleHaveLocked(m, now)
 	case *Unhave:
-		err = p.handleUnhaveLocked(m)
+		err = p.handleUnhaveLocked(m, now)
 	case *Want:
 		err = p.handleWantLocked(m)
 	case *Request:
@@ -56,48 +55,15 @@ func (p *Peer) handleStatusLocked(m *Status, now time.Time) {
 	}
 }
 
-func (p *Peer) handleHaveLocked(m *Have) error {
-	if m.Start > merkle.MaxSize || m.Length > merkle.MaxSize-m.Start {
-		return ErrRange
-	}
-	if m.Bitfield == nil {
-		p.remote.SetLimited(m.Start, m.Length, MaxPeerPages)
-		p.remoteEnd = max(p.remoteEnd, m.Start+m.Length)
-	} else {
-		if m.Length == MaxWant && p.wantsOut > 0 {
-			p.wantsOut--
-		}
-		if err := p.remote.SetRLE(m.Start, m.Bitfield, m.Length, MaxPeerPages); err != nil {
-			return err
-		}
-		p.remoteEnd = max(p.remoteEnd, p.remote.End())
-	}
-	p.barren = false
-	return nil
-}
-
-func (p *Peer) handleUnhaveLocked(m *Unhave) error {
-	if m.Start > merkle.MaxSize || m.Length > merkle.MaxSize-m.Start {
-		return ErrRange
-	}
-	p.remote.ClearLimited(m.Start, m.Length, MaxPeerPages)
-	for seq, r := range p.asked {
-		if seq >= m.Start && seq-m.Start < m.Length {
-			p.barren = p.barren || p.feed.growing == r
-			p.freeLocked(r)
-			delete(p.asked, seq)
-		}
-	}
-	p.feed.wakeLocked()
-	return nil
-}
-
 func (p *Peer) handleWantLocked(m *Want) error {
 	if !p.upload || m.Start%wantAlign != 0 || m.Length%wantAlign != 0 || m.Length == 0 {
 		return nil
 	}
 	if m.Length > MaxWant || m.Start > merkle.MaxSize {
 		return fmt.Errorf("%w: want of %d blocks from %d on", ErrRange, m.Length, m.Start)
+	}
+	if slices.Contains(p.wants, *m) {
+		return nil
 	}
 	if len(p.wants) >= MaxRemoteWants {
 		return ErrTooManyWants
@@ -113,6 +79,12 @@ func (p *Peer) handleRequestLocked(m *Request) error {
 	if m.Index > merkle.MaxSize || m.Bytes > merkle.MaxSize || m.Nodes > merkle.MaxSize {
 		return ErrRange
 	}
+	for i := range p.requests {
+		if q := &p.requests[i]; q.Index == m.Index && q.Bytes == m.Bytes && q.Hash == m.Hash {
+			q.Nodes = m.Nodes // one answer does for both
+			return nil
+		}
+	}
 	if len(p.requests) >= MaxRemoteRequests {
 		return ErrTooManyRequests
 	}
@@ -127,75 +99,4 @@ func (p *Peer) handleCancelLocked(m *Cancel) {
 			return
 		}
 	}
-}
-
-// errNoValue is an answer that lacks the block it was asked for.
-var errNoValue = errors.New("answer without the block that was requested")
-
-func (p *Peer) handleData(d *Data, now time.Time) error {
-	c := p.feed
-	c.mu.Lock()
-	r := p.asked[d.Index]
-	if p.closed || r == nil {
-		err := p.countUnaskedLocked(now)
-		c.mu.Unlock()
-		return err
-	}
-	c.mu.Unlock()
-	if d.Value == nil && !r.hash {
-		return c.remote(fmt.Errorf("block %d: %w", d.Index, errNoValue))
-	}
-	switch err := c.apply(context.Background(), d, p); {
-	case errors.Is(err, errNotInTree):
-		return p.shelve(r, now)
-	case err != nil:
-		return err
-	}
-	if d.Value != nil {
-		p.gotBlocks.Add(1)
-		p.gotBytes.Add(uint64(len(d.Value)))
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if p.asked[d.Index] == r {
-		p.freeLocked(r)
-		delete(p.asked, d.Index)
-	}
-	p.stalled = false
-	c.wakeLocked()
-	return nil
-}
-
-// shelve lets others be asked for a block that the remote can prove under an
-// older head only. It is asked again later: by then its head may have grown.
-func (p *Peer) shelve(r *request, now time.Time) error {
-	c := p.feed
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if p.asked[r.seq] != r {
-		return nil
-	}
-	if !r.retry.IsZero() {
-		return p.countUnaskedLocked(now)
-	}
-	p.freeLocked(r)
-	r.retry = now.Add(RequestTimeout)
-	if r.hash {
-		delete(p.asked, r.seq)
-	}
-	c.wakeLocked()
-	return nil
-}
-
-// errUnasked ends a peer that keeps on sending what nobody asked for.
-var errUnasked = fmt.Errorf("over %d blocks in a minute that nobody asked for", maxUnasked)
-
-func (p *Peer) countUnaskedLocked(now time.Time) error {
-	if now.Sub(p.unaskedAt) > time.Minute {
-		p.unaskedAt, p.unasked = now, 0
-	}
-	if p.unasked++; p.unasked > maxUnasked {
-		return p.feed.remote(errUnasked)
-	}
-	return nil
 }

@@ -149,56 +149,6 @@ func TestShiftedSizesAreNotStored(t *testing.T) {
 	}
 }
 
-// Two feeds with one key pair that part after three blocks.
-func TestSecondBranchIsRefused(t *testing.T) {
-	ours, wst := written(t, 3)
-	other := mustOpen(t, storage.NewMemory(), pairOf(1), true)
-	mustAppend(t, other, blocksOf(0, 3)...)
-	f, st := reading(t)
-	mustAppend(t, ours, blocksOf(3, 4)...)
-	mustAppend(t, other, []byte("other"), []byte("branch"), []byte("of"), []byte("this"), []byte("feed"))
-	give(t, ours, f, 6)
-	give(t, ours, f, 3)
-	head := f.Head()
-	for seq := range other.Length() {
-		for _, hash := range []bool{false, true} {
-			for _, digest := range []uint64{0, 1, 2, 3, 5, 9} {
-				d, err := other.Prove(seq, digest, hash)
-				if err != nil {
-					t.Fatal(err)
-				}
-				err = f.Apply(context.Background(), d)
-				checkSame(t, "reader", f, ours, st, wst)
-				if seq < 3 || err == nil {
-					continue
-				}
-				var remote *hypercore.RemoteError
-				if !errors.As(err, &remote) && digest == 0 {
-					t.Errorf("block %d of the other branch: %v, want a RemoteError", seq, err)
-				}
-			}
-		}
-	}
-	if f.Head() != head {
-		t.Errorf("head = %+v after the other branch, want %+v", f.Head(), head)
-	}
-	d, err := other.Prove(7, 0, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Apply(context.Background(), d); !errors.Is(err, merkle.ErrProofBranch) && !errors.Is(err, merkle.ErrProofFork) {
-		t.Errorf("longer branch: %v, want ErrProofBranch or ErrProofFork", err)
-	}
-	d, err = other.Prove(3, 0, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var fork *merkle.ForkError
-	if err := f.Apply(context.Background(), d); !errors.As(err, &fork) {
-		t.Errorf("another block 3: %v, want a ForkError", err)
-	}
-}
-
 func TestBlockOfAnotherFeedIsRefused(t *testing.T) {
 	other := mustOpen(t, storage.NewMemory(), pairOf(2), true)
 	mustAppend(t, other, blocksOf(0, 13)...)

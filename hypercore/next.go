@@ -3,6 +3,7 @@ package hypercore
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -11,8 +12,8 @@ import (
 )
 
 // Next returns the next message for the remote, or nil when there is none until
-// the next wake or until Due. An error is ours. The message belongs to the
-// caller.
+// the next wake or until Due. An error is ours: of the store, or that it could
+// not make durable what the remote asked for. The message belongs to the caller.
 func (p *Peer) Next(now time.Time) (Message, error) {
 	c := p.feed
 	for {
@@ -25,11 +26,16 @@ func (p *Peer) Next(now time.Time) (Message, error) {
 			c.mu.Unlock()
 			return m, nil
 		}
-		r, ok := p.popRequestLocked()
-		c.mu.Unlock()
+		r, ok, err := p.popRequestLocked()
 		if !ok {
-			return nil, nil
+			var m Message
+			if err == nil && p.declined {
+				m = p.toggleLocked()
+			}
+			c.mu.Unlock()
+			return m, err
 		}
+		c.mu.Unlock()
 		if m, err := p.answer(r); m != nil || err != nil {
 			return m, err
 		}
@@ -49,7 +55,10 @@ func (p *Peer) Due() (at time.Time, ok bool) {
 	for _, r := range p.asked {
 		switch {
 		case !r.moved:
-			sooner(r.at.Add(RequestTimeout))
+			sooner(p.lateLocked(r))
+			if !r.overdue {
+				sooner(r.at.Add(RequestTimeout))
+			}
 		case !r.retry.IsZero():
 			sooner(r.retry)
 		}
@@ -57,11 +66,11 @@ func (p *Peer) Due() (at time.Time, ok bool) {
 	if p.flying > 0 && !p.paused.IsZero() {
 		sooner(p.paused.Add(maxPause))
 	}
-	if p.feed.growing != nil && p.mayGrowLocked() {
-		sooner(p.feed.growing.at.Add(growPatience))
-	}
 	if ok && at.Before(p.expiry) {
 		at = p.expiry
+	}
+	if due, grows := p.growDueLocked(); grows {
+		sooner(due)
 	}
 	return at, ok
 }
@@ -87,7 +96,7 @@ func (p *Peer) controlLocked(now time.Time) Message {
 		return nil
 	}
 	if end := max(p.remoteEnd, c.head.Length); p.wanted < maxWanted && p.wantsOut < maxWantsOut &&
-		(p.wanted == 0 || p.wanted*MaxWant < end) {
+		(p.wanted == 0 || p.wanted*MaxWant < end && p.wanted*MaxWant <= c.head.Length) {
 		p.wanted++
 		p.wantsOut++
 		return &Want{Start: (p.wanted - 1) * MaxWant, Length: MaxWant}
@@ -143,22 +152,34 @@ func (p *Peer) tellLocked(w *change) {
 }
 
 // popRequestLocked takes the first request of the remote that can be answered
-// now: one for a block that is stored but not yet durable waits.
-func (p *Peer) popRequestLocked() (Request, bool) {
+// now: one for a block that is stored but not yet durable waits. If it never will
+// be, the error is that of the store.
+func (p *Peer) popRequestLocked() (Request, bool, error) {
 	c := p.feed
 	for i, r := range p.requests {
 		if !r.Hash && c.have.Get(r.Index) && !c.told.Get(r.Index) {
+			if c.failed != nil {
+				return Request{}, false, fmt.Errorf("block %d of feed %s is not durable: %w", r.Index, c.discovery, c.failed)
+			}
 			continue
 		}
 		p.requests = append(p.requests[:i], p.requests[i+1:]...)
-		return r, true
+		return r, true, nil
 	}
-	return Request{}, false
+	return Request{}, false, nil
+}
+
+// toggleLocked returns the first of the two Status messages that end a run of
+// Unhaves; the other is the first in outbox.
+func (p *Peer) toggleLocked() Message {
+	p.declined = false
+	p.outbox = append(p.outbox, &Status{Uploading: true, Downloading: p.download})
+	return &Status{Uploading: false, Downloading: p.download}
 }
 
 // answer returns the block that r asks for, or says that it isn't here in the
 // way that hypercore 9 needs to hear it: with silence or Unhave alone it would
-// give up the stream.
+// give up the stream, so a Status off and on follows a run of them.
 func (p *Peer) answer(r Request) (Message, error) {
 	c := p.feed
 	if r.Bytes > 0 && r.Bytes < c.DurableHead().Size {
@@ -173,22 +194,26 @@ func (p *Peer) answer(r Request) (Message, error) {
 	if err != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		p.outbox = append(p.outbox,
-			&Status{Uploading: false, Downloading: p.download}, &Status{Uploading: true, Downloading: p.download})
+		p.declined = true
 		return &Unhave{Start: r.Index, Length: 1}, nil
 	}
-	if d.Value == nil {
-		return d, nil
-	}
-	p.sentBlocks.Add(1)
-	p.sentBytes.Add(uint64(len(d.Value)))
 	c.mu.Lock()
-	told := c.eventLocked(Event{Kind: Uploaded, Span: Span{r.Index, 1}, From: p})
+	var told []func()
+	if d.Value != nil {
+		p.sentBlocks.Add(1)
+		p.sentBytes.Add(uint64(len(d.Value)))
+		told = c.eventLocked(Event{Kind: Uploaded, Span: Span{r.Index, 1}, From: p})
+	}
+	var m Message = d
+	if p.declined && !p.closed {
+		m = p.toggleLocked()
+		p.outbox = append(p.outbox, d)
+	}
 	c.mu.Unlock()
 	for _, f := range told {
 		f()
 	}
-	return d, nil
+	return m, nil
 }
 
 // digestLocked returns what the remote needs to know to leave out of a proof

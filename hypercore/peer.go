@@ -1,50 +1,9 @@
 package hypercore
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
-)
-
-// Limits of the replication of one feed with one peer.
-const (
-	// MaxRequests is how many of our own requests may wait for an answer.
-	MaxRequests = 64
-	// MaxRemoteRequests is how many of the peer's requests are remembered.
-	// hypercore 9 has 32 at the most in flight.
-	MaxRemoteRequests = 256
-	// MaxRemoteWants is how many of the peer's wants wait for an answer or are
-	// kept to be answered again. hypercore 9 has 16 at the most in flight.
-	MaxRemoteWants = 64
-	// MaxWant is the longest range in blocks that a Want may name, and the one
-	// that hypercore 9 uses always.
-	MaxWant = 1 << 20
-	// RequestTimeout is how long a request waits before it moves on.
-	RequestTimeout = 10 * time.Second
-
-	// wantAlign is what start and length of a Want are multiples of.
-	wantAlign = 8192
-	// maxWantsOut is how many of our wants wait for an answer.
-	maxWantsOut = 16
-	// maxWanted is how many wants one peer gets in all. Past them its blocks
-	// are known from its Haves alone.
-	maxWanted = 4096
-	// maxHaves is how many separate spans wait to be told. Past that the peer
-	// gets the bitfields of its wants again.
-	maxHaves = 256
-	// maxMoved is how many requests that moved on to another peer are
-	// remembered.
-	maxMoved = 256
-	// maxUnasked is how many blocks that nobody asked for a peer may send a
-	// minute.
-	maxUnasked = 1024
-	// growPatience is how long one peer has to prove a longer head before
-	// another is asked as well.
-	growPatience = time.Second
-	// expireEvery is how often late requests are looked for.
-	expireEvery = time.Second
-	// maxPause is how long a remote may say that it does not answer before its
-	// requests move on.
-	maxPause = time.Second
 )
 
 // Peer replicates one feed with one remote. It has no goroutine and no clock:
@@ -53,6 +12,9 @@ const (
 type Peer struct {
 	feed *core
 	wake func() // must not block
+	// noHashes and pages are as PeerOptions has them.
+	noHashes bool
+	pages    *PageBudget
 
 	sentBlocks, sentBytes, gotBlocks, gotBytes atomic.Uint64
 
@@ -62,8 +24,9 @@ type Peer struct {
 	download  bool      // we ask
 	paused    time.Time // since when the remote does not answer; zero: it does
 	acks      bool      // the remote wants acks
-	remote    Bitfield  // what the remote holds, as far as it told
+	remote    Bitfield  // what the remote holds below the horizon, as far as it told
 	remoteEnd uint64    // the remote's length, as far as it told
+	beyond    Span      // the last that it told it holds from the horizon on
 	heard     bool      // the remote sent a Want
 	outbox    []Message // to be sent before anything else, in order
 	wanted    uint64    // our wants went out for ranges of MaxWant below this one
@@ -72,27 +35,25 @@ type Peer struct {
 	answered  map[uint64]Want
 	again     []Want // of answered, to be answered once more
 	haves     []Span
-	requests  []Request // of the remote
+	requests  []Request // of the remote; no two alike but for Nodes
+	declined  bool      // Unhaves went out that a Status must follow
 	asked     map[uint64]*request
+	serial    uint64    // of the last request
 	flying    int       // requests in asked that have not moved
-	stalled   bool      // the last request timed out
-	barren    bool      // the remote could not prove a longer head
+	owed      int       // requests in asked that are owed
+	progress  time.Time // of the last answer
+	stalled   bool      // a request timed out since
 	expiry    time.Time // when to look again for requests that are late
 	cursor    uint64
+	parted    uint64 // from this block on, the remote has another branch
+
+	growth       *request  // the last for the proof of a longer head
+	barren       bool      // the remote could not prove a longer head
+	failedGrowth int       // requests for growth that came to nothing in time, since the last that did not
+	yielded      time.Time // since when a remote that failed less goes first
+
 	unasked   int // blocks nobody asked for, since unaskedAt
 	unaskedAt time.Time
-}
-
-// request is one of our own that waits for its answer.
-type request struct {
-	peer  *Peer
-	seq   uint64
-	hash  bool
-	at    time.Time
-	moved bool // others may be asked; a late answer is still welcome
-	// retry is, once moved, the time before which this peer isn't asked again,
-	// so that others get their turn; zero when there is none.
-	retry time.Time
 }
 
 // PeerOptions are the settings of one Peer.
@@ -100,15 +61,26 @@ type PeerOptions struct {
 	Wake       func() // called when Next may have something; must not block or call back
 	NoUpload   bool
 	NoDownload bool
+	// NoHashes says that the remote is never asked for a hash alone, since it
+	// may end the stream when it can't prove one, as hypercore 9 does. A longer
+	// head is then learned only with a block that the remote holds.
+	NoHashes bool
+	// Pages bounds what is remembered of all feeds of a session. Without it
+	// MaxPeerPages alone is the bound for this feed.
+	Pages *PageBudget
 }
 
 // Attach starts the replication with one remote on whose channel both sides
 // have opened this feed. It returns ErrClosed for a closed feed.
 func (c *core) Attach(o PeerOptions) (*Peer, error) {
 	p := &Peer{
-		feed: c, wake: o.Wake, upload: !o.NoUpload, download: !o.NoDownload,
+		feed: c, wake: o.Wake, upload: !o.NoUpload, download: !o.NoDownload, noHashes: o.NoHashes, pages: o.Pages,
 		asked:    map[uint64]*request{},
 		answered: map[uint64]Want{},
+		parted:   math.MaxUint64,
+	}
+	if p.pages == nil {
+		p.pages = NewPageBudget(MaxPeerPages)
 	}
 	if o.NoUpload || o.NoDownload {
 		p.outbox = append(p.outbox, &Status{Uploading: p.upload, Downloading: p.download})
@@ -122,8 +94,8 @@ func (c *core) Attach(o PeerOptions) (*Peer, error) {
 	return p, nil
 }
 
-// Detach ends the replication and gives what was asked of this remote to the
-// others. It may be called twice.
+// Detach ends the replication, gives what was asked of this remote to the
+// others, and forgets what it told. It may be called twice.
 func (p *Peer) Detach() {
 	p.feed.mu.Lock()
 	defer p.feed.mu.Unlock()
@@ -140,25 +112,11 @@ func (p *Peer) detachLocked() {
 	for _, r := range p.asked {
 		p.freeLocked(r)
 	}
+	p.pages.give(len(p.remote.pages))
+	p.remote, p.growth = Bitfield{}, nil
 	p.asked, p.outbox, p.requests, p.haves = nil, nil, nil, nil
 	p.wants, p.again = nil, nil
 	c.wakeLocked()
-}
-
-// freeLocked lets others be asked for what r asks.
-func (p *Peer) freeLocked(r *request) {
-	c := p.feed
-	if r.moved {
-		return
-	}
-	r.moved = true
-	p.flying--
-	if c.asked[r.seq] == r {
-		delete(c.asked, r.seq)
-	}
-	if c.growing == r {
-		c.growing = nil
-	}
 }
 
 // RemoteHas says whether the remote told that it holds all blocks of the span,
@@ -199,12 +157,5 @@ func (p *Peer) RemoteLacks() uint64 {
 	c := p.feed
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := uint64(0)
-	for s := range c.told.Spans(0, c.toldHead.Length) {
-		n += s.Count
-		for r := range p.remote.Spans(s.Start, s.End()) {
-			n -= r.Count
-		}
-	}
-	return n
+	return c.told.CountNotIn(&p.remote, c.toldHead.Length)
 }

@@ -2,7 +2,6 @@ package hypercore
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/bits"
 )
@@ -12,8 +11,8 @@ import (
 const MaxRLEBytes = 128 << 10
 
 // ErrRLE is returned for a run-length encoded bitfield that is malformed, or
-// larger than its limit.
-var ErrRLE = errors.New("hypercore: bad run-length encoded bitfield")
+// larger than its limit. It wraps ErrMalformed.
+var ErrRLE = fmt.Errorf("%w: bad run-length encoded bitfield", ErrMalformed)
 
 // AppendRLE appends the blocks [start, start+count) of the set to dst as a
 // run-length encoded bitfield, the form in which hypercore 9 tells what it
@@ -143,14 +142,9 @@ func uvarintLen(v uint64) uint64 { return uint64(bits.Len64(v|1)+6) / 7 }
 // they are more than maxBytes, when an item is cut off or empty, or when a
 // number is longer than needed.
 func DecodeRLE(src []byte, maxBytes int) ([]byte, error) {
-	size := 0
-	for rest := src; len(rest) > 0; {
-		item, tail, err := nextRun(rest, maxBytes-size)
-		if err != nil {
-			return nil, fmt.Errorf("%w: at byte %d", err, len(src)-len(rest))
-		}
-		size += item.length
-		rest = tail
+	size, err := sizeRLE(src, maxBytes)
+	if err != nil {
+		return nil, err
 	}
 	raw := make([]byte, 0, size)
 	for rest := src; len(rest) > 0; {
@@ -167,6 +161,19 @@ func DecodeRLE(src []byte, maxBytes int) ([]byte, error) {
 		}
 	}
 	return raw, nil
+}
+
+// sizeRLE returns how many bytes src stands for, or ErrRLE as DecodeRLE does.
+func sizeRLE(src []byte, maxBytes int) (size int, err error) {
+	for rest := src; len(rest) > 0; {
+		item, tail, err := nextRun(rest, maxBytes-size)
+		if err != nil {
+			return 0, fmt.Errorf("%w: at byte %d", err, len(src)-len(rest))
+		}
+		size += item.length
+		rest = tail
+	}
+	return size, nil
 }
 
 // runItem is length bytes: literal, or if that is nil, all of value.
@@ -201,30 +208,4 @@ func nextRun(src []byte, limit int) (runItem, []byte, error) {
 		item.value = 0xff
 	}
 	return item, src, nil
-}
-
-// SetRLE adds what a peer says that it holds in the count blocks from start on,
-// as AppendRLE encodes it. Bits behind count are passed over, and so are pages
-// beyond maxPages; see SetLimited. It returns ErrRLE, with the set unchanged,
-// when start isn't a multiple of 8, when src is malformed, or when it stands for
-// more than MaxRLEBytes.
-func (b *Bitfield) SetRLE(start uint64, src []byte, count uint64, maxPages int) error {
-	if start%8 != 0 {
-		return fmt.Errorf("%w: starts at block %d", ErrRLE, start)
-	}
-	raw, err := DecodeRLE(src, MaxRLEBytes)
-	if err != nil {
-		return err
-	}
-	end := rangeEnd(start, min(count, 8*uint64(len(raw))))
-	for start < end {
-		stop := min((start/pageBits+1)*pageBits, end)
-		part := raw[:(stop-start+7)/8]
-		if stop%8 != 0 {
-			part[len(part)-1] &= 0xff << (8 - stop%8)
-		}
-		b.merge(start, part, maxPages)
-		start, raw = stop, raw[len(part):]
-	}
-	return nil
 }

@@ -175,6 +175,62 @@ func TestRLEOfSets(t *testing.T) {
 	}
 }
 
+// checkSetRLE compares SetRLE with the bits of DecodeRLE.
+func checkSetRLE(t *testing.T, src []byte, start, count, prefix uint64) {
+	t.Helper()
+	raw, err := DecodeRLE(src, MaxRLEBytes)
+	if err != nil || start%8 != 0 || len(raw) > 5*pageBits/8 {
+		return
+	}
+	var got, want Bitfield
+	got.SetRange(0, prefix)
+	want.SetRange(0, prefix)
+	if err := got.SetRLE(start, src, count, 1<<20); err != nil {
+		t.Fatalf("SetRLE: %v", err)
+	}
+	for i := range min(count, 8*uint64(len(raw))) {
+		if raw[i/8]<<(i%8)&128 != 0 {
+			want.Set(start + i)
+		}
+	}
+	if got.Count() != want.Count() || got.CountNotIn(&want, merkle.MaxLength) != 0 {
+		t.Fatalf("SetRLE has %d blocks, want %d", got.Count(), want.Count())
+	}
+	checkBitPages(t, &got)
+}
+
+func TestSetRLEAgainstDecodeRLE(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		raw := make([]byte, r.IntN(5*pageBits/8))
+		for i := 0; i < len(raw); {
+			n := min(1+r.IntN(1<<r.UintN(12)), len(raw)-i)
+			for j, kind := i, r.IntN(3); j < i+n; j++ {
+				raw[j] = []byte{0, 0xff, byte(r.Uint32())}[kind]
+			}
+			i += n
+		}
+		t.Logf("seed %d", seed)
+		checkSetRLE(t, encodeRLE(raw), 8*r.Uint64N(3*pageBits/8), r.Uint64N(6*pageBits), r.Uint64N(1<<r.UintN(17)))
+	}
+}
+
+// A few bytes cost what they put into the set, not what they stand for.
+func TestSetRLECostsItsPages(t *testing.T) {
+	var far Bitfield
+	far.Set(MaxWant - 1)
+	src := AppendRLE(nil, &far, 0, MaxWant)
+	var b Bitfield
+	allocs := testing.AllocsPerRun(10, func() {
+		if err := b.SetRLE(MaxWant, src, MaxWant, MaxPeerPages); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if b.touched = 0; b.SetRLE(MaxWant, src, MaxWant, MaxPeerPages) != nil || b.touched != 1 || allocs > 1 {
+		t.Errorf("%d bytes touch %d pages with %v allocations, want 1 of each", len(src), b.touched, allocs)
+	}
+}
+
 func FuzzDecodeRLE(f *testing.F) {
 	f.Add([]byte{0x33, 0x02, 0xf0, 0xf1, 0x03, 0x02, 0x0f, 0x63, 0x02, 0xf0})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
@@ -209,6 +265,7 @@ func FuzzSetRLE(f *testing.F) {
 			t.Fatalf("%d pages, end %d", len(b.pages), b.End())
 		}
 		checkBitPages(t, &b)
+		checkSetRLE(t, src, start, count, prefix)
 	})
 }
 

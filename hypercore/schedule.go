@@ -17,19 +17,11 @@ func (c *core) SetSparse(sparse bool) {
 
 // askLocked returns the next request for this remote and notes it, or nil.
 func (p *Peer) askLocked(now time.Time) *Request {
-	c := p.feed
-	limit := MaxRequests
-	if p.stalled {
-		limit = 1
-	}
-	if p.flying >= limit {
+	if !p.roomLocked() {
 		return nil
 	}
-	if p.mayGrowLocked() && (c.growing == nil || now.Sub(c.growing.at) >= growPatience) {
-		seq, hash := p.growthLocked()
-		r := p.noteLocked(seq, hash, now)
-		c.growing = p.asked[r.Index]
-		return r
+	if m := p.growLocked(now); m != nil {
+		return m
 	}
 	if seq, ok := p.chooseLocked(); ok {
 		return p.noteLocked(seq, false, now)
@@ -37,119 +29,62 @@ func (p *Peer) askLocked(now time.Time) *Request {
 	return nil
 }
 
-// mayGrowLocked says whether this remote could be asked to prove a longer head.
-func (p *Peer) mayGrowLocked() bool {
-	c := p.feed
-	return p.download && p.paused.IsZero() && p.remoteEnd > c.head.Length && !p.barren &&
-		(c.growing == nil || c.growing.peer != p) && (p.wantsOut == 0 || p.remote.Get(c.head.Length))
-}
-
-// growthLocked returns what to ask the remote for so that the proof repeats or
-// derives every root of our head, which shows that the longer head extends ours:
-// the block at our own length, or another below the sibling of our last root,
-// and only the hash when the remote holds none of these. Any block does when we
-// hold nothing.
-func (p *Peer) growthLocked() (seq uint64, hash bool) {
-	length := p.feed.head.Length
-	end := length + length&-length
-	if length == 0 {
-		end = p.remoteEnd
-	}
-	seq, ok := p.remote.NextSet(length)
-	if ok && seq < end && p.maySendLocked(seq) {
-		return seq, false
-	}
-	return length, true
-}
-
-// maySendLocked says whether this remote may be asked for the block: not when it
-// was just asked in vain, and not while it owes the block's hash, since then an
-// answer without the block would be taken for a fault.
+// maySendLocked says whether this remote may be asked for the block: not while it
+// was asked for it or its hash, and not when that was just in vain.
 func (p *Peer) maySendLocked(seq uint64) bool {
 	r := p.asked[seq]
-	return r == nil || r.moved && !r.hash && r.retry.IsZero()
-}
-
-func (p *Peer) noteLocked(seq uint64, hash bool, now time.Time) *Request {
-	c := p.feed
-	if old := p.asked[seq]; old != nil {
-		p.freeLocked(old)
-	}
-	r := &request{peer: p, seq: seq, hash: hash, at: now}
-	p.asked[seq] = r
-	p.flying++
-	if !hash {
-		c.asked[seq] = r
-	}
-	return &Request{Index: seq, Hash: hash, Nodes: c.digestLocked(seq)}
+	return r == nil || r.moved && r.retry.IsZero()
 }
 
 // chooseLocked returns a missing block that the remote holds and nobody was
-// asked for: first those that somebody waits for, then from the cursor on.
+// asked for: first those that somebody waits for, then from the cursor on. When
+// there is none, it returns one that another peer owes for too long.
 func (p *Peer) chooseLocked() (uint64, bool) {
 	c := p.feed
+	end := min(c.head.Length, p.parted)
 	for seq := range c.waiters {
-		if seq < c.head.Length && !c.have.Get(seq) && c.asked[seq] == nil && p.remote.Get(seq) && p.maySendLocked(seq) {
+		if seq < end && !c.have.Get(seq) && p.remote.Get(seq) && p.mayAskLocked(seq) {
 			return seq, true
 		}
 	}
 	if c.sparse {
 		return 0, false
 	}
-	for _, from := range [2]uint64{p.cursor, 0} {
-		if seq, ok := p.missingLocked(from); ok {
+	for _, part := range [2]Span{{p.cursor, end}, {0, min(p.cursor, end)}} {
+		if seq, ok := p.missingLocked(part.Start, part.Count); ok {
 			p.cursor = seq + 1
 			return seq, true
 		}
 	}
+	for seq := range c.asked {
+		if seq < end && p.remote.Get(seq) && p.mayAskLocked(seq) {
+			return seq, true
+		}
+	}
 	return 0, false
 }
 
-func (p *Peer) missingLocked(from uint64) (uint64, bool) {
+// missingLocked returns the first missing block in [from, end) that the remote
+// holds and nobody was asked for.
+func (p *Peer) missingLocked(from, end uint64) (uint64, bool) {
 	c := p.feed
-	seq := c.have.NextClear(from)
-	for seq < c.head.Length {
-		there, ok := p.remote.NextSet(seq)
-		if !ok || there >= c.head.Length {
+	for {
+		seq, ok := p.remote.NextNotIn(&c.have, from)
+		if !ok || seq >= end {
 			return 0, false
-		}
-		if there > seq {
-			seq = c.have.NextClear(there)
-			continue
 		}
 		if c.asked[seq] == nil && p.maySendLocked(seq) {
 			return seq, true
 		}
-		seq = c.have.NextClear(seq + 1)
+		from = seq + 1
 	}
-	return 0, false
 }
 
-// expireLocked lets requests move on that were not answered in time.
-func (p *Peer) expireLocked(now time.Time) {
-	if now.Before(p.expiry) {
-		return
-	}
-	p.expiry = now.Add(expireEvery)
-	pausedLong := !p.paused.IsZero() && now.Sub(p.paused) >= maxPause
-	moved := 0
-	for seq, r := range p.asked {
-		switch late := now.Sub(r.at) >= RequestTimeout; {
-		case !r.moved && (late || pausedLong):
-			p.freeLocked(r)
-			p.stalled = true
-			if late {
-				r.retry = now.Add(RequestTimeout)
-			}
-			p.feed.wakeLocked()
-		case r.moved && !r.retry.IsZero() && !now.Before(r.retry):
-			r.retry = time.Time{}
-		case r.moved:
-			if moved++; moved > maxMoved {
-				delete(p.asked, seq)
-			}
-		}
-	}
+// mayAskLocked says whether this remote may be asked for a missing block that it
+// holds: nobody else was, or that one has had its time.
+func (p *Peer) mayAskLocked(seq uint64) bool {
+	r := p.feed.asked[seq]
+	return (r == nil || r.overdue && r.peer != p) && p.maySendLocked(seq)
 }
 
 // holdsLocked says whether the tree node at index is stored for certain.
