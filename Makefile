@@ -7,12 +7,12 @@ GO       ?= go
 FUZZTIME ?= 3s
 PKGS     := ./...
 
-.PHONY: check format vet staticcheck layers test fuzz demo soak bench cross build js
+.PHONY: check format vet staticcheck test fuzz demo soak bench cross build js
 
 check: format vet staticcheck test fuzz demo
 
 build:
-	$(GO) build -o bin/cobox-p2p ./cmd/cobox-p2p
+	$(GO) build -trimpath -o bin/cobox-p2p ./cmd/cobox-p2p
 
 format:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt wants to change:"; echo "$$out"; exit 1; }
@@ -24,8 +24,8 @@ staticcheck:
 	$(GO) -C interop/tools build -o ../../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck $(PKGS)
 
-# Packages one after the other: the tests start daemons and foreign peers, and
-# must not starve each other on a small machine.
+# Two packages at once: the tests start daemons and foreign peers, and must not
+# starve each other on a small machine.
 test: js
 	$(GO) test -race -p 2 $(PKGS)
 

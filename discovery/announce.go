@@ -33,7 +33,7 @@ func (t *Topic) announceOnce(ctx context.Context) time.Time {
 	t.announce.ended(err, now)
 	t.tellLocked()
 	if err == nil {
-		t.rv.log.Debug("announced", "address", keyHex(t.key), "took", now.Sub(t.announce.Began))
+		t.rv.log.Debug("announced", "space", shortHex(t.key), "took", now.Sub(t.announce.Began))
 		return now.Add(jitter(ReprovideInterval))
 	}
 	t.rv.complain("announcement failed", t.key, err, t.announce.Failures)
@@ -43,8 +43,8 @@ func (t *Topic) announceOnce(ctx context.Context) time.Time {
 // complain logs a failure: once in a row of them as a warning.
 func (r *Rendezvous) complain(what string, key [32]byte, err error, failures int) {
 	if failures == warnAfter {
-		r.log.Warn(what, "address", keyHex(key), "failures", failures, "err", err)
+		r.log.Warn(what, "space", shortHex(key), "failures", failures, "err", err)
 		return
 	}
-	r.log.Debug(what, "address", keyHex(key), "failures", failures, "err", err)
+	r.log.Debug(what, "space", shortHex(key), "failures", failures, "err", err)
 }

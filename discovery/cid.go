@@ -26,3 +26,6 @@ func CID(key [32]byte) cid.Cid {
 
 // keyHex is how a key is written in logs, errors and the book.
 func keyHex(key [32]byte) string { return hex.EncodeToString(key[:]) }
+
+// shortHex is how logs name a key.
+func shortHex(key [32]byte) string { return keyHex(key)[:8] }

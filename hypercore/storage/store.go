@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -65,7 +66,9 @@ func (s *Store) fail(err error) {
 		s.failErr = fmt.Errorf("%w: %s: %w", hypercore.ErrStorageFailed, s.dir, err)
 		s.fence.failed.Store(true)
 		close(s.failed)
-		s.log.Error("storage failed, reopen it", "dir", s.dir, "err", err)
+		// Pebble's errors carry a stack trace behind the first line.
+		cause, _, _ := strings.Cut(err.Error(), "\n")
+		s.log.Error("storage failed, reopen it", "dir", s.dir, "err", cause)
 	})
 	signal(s.wake)
 }
