@@ -20,14 +20,6 @@ var (
 	errBarred    = &multifeed.ProtocolError{Code: multifeed.CodeLimit, Reason: "the peer was at fault shortly before"}
 )
 
-// codeOf returns the code with which a stream that failed with err is reset.
-func codeOf(err error) multifeed.Code {
-	if _, ok := errors.AsType[*hypercore.RemoteError](err); ok {
-		return multifeed.CodeProof
-	}
-	return multifeed.CodeOf(err)
-}
-
 // received returns the code with which the peer reset a stream. It may be one of
 // libp2p, or CodeNone.
 func received(err error) (multifeed.Code, bool) {
@@ -57,12 +49,12 @@ var (
 var (
 	receivedPaces = map[multifeed.Code]*pace{
 		multifeed.CodeNone: paceNetwork, multifeed.CodeDuplicate: paceDuplicate,
-		multifeed.CodeLeft: paceOrderly, multifeed.CodeShutdown: paceOrderly,
+		multifeed.CodeLeft: paceOrderly, multifeed.CodeShutdown: paceOrderly, multifeed.CodeFork: paceOrderly,
 		multifeed.CodeRefused: paceRefused, multifeed.CodePolicy: paceRefused, multifeed.CodeVersion: paceRefused,
 		multifeed.CodeProtocol: paceRefused, multifeed.CodeProof: paceRefused, multifeed.CodeLimit: paceRefused,
 	}
 	ownPaces = map[multifeed.Code]*pace{
-		multifeed.CodeDuplicate: paceDuplicate, multifeed.CodeLeft: paceOrderly, multifeed.CodeShutdown: paceOrderly,
+		multifeed.CodeDuplicate: paceDuplicate, multifeed.CodeLeft: paceOrderly, multifeed.CodeShutdown: paceOrderly, multifeed.CodeFork: paceOrderly,
 		multifeed.CodeRefused: paceRefused, multifeed.CodePolicy: paceRefused, multifeed.CodeVersion: paceRefused,
 		multifeed.CodeProtocol: paceFault, multifeed.CodeProof: paceFault, multifeed.CodeLimit: paceFault,
 	}
@@ -85,7 +77,7 @@ func judge(err error) *pace {
 	if err == errFull || err == errBarred {
 		return paceOrderly
 	}
-	if p := ownPaces[codeOf(err)]; p != nil {
+	if p := ownPaces[multifeed.CodeOf(err)]; p != nil {
 		return p
 	}
 	return paceNetwork
@@ -105,6 +97,7 @@ var words = map[multifeed.Code]string{
 	multifeed.CodeProof:     "the peer says that this node sent something invalid",
 	multifeed.CodePolicy:    "the peer's owner does not want this node",
 	multifeed.CodeShutdown:  "the peer stops",
+	multifeed.CodeFork:      "the peer holds another history of a feed, whose writer signed both",
 
 	multifeed.Code(network.StreamResourceLimitExceeded): "the peer has no resources left for another stream",
 }
@@ -123,10 +116,13 @@ func inWords(err error) string {
 	if errors.Is(err, multifeed.ErrBadProof) {
 		return words[multifeed.CodeRefused]
 	}
+	if errors.Is(err, hypercore.ErrForked) {
+		return "the writer of a feed signed two histories: " + err.Error()
+	}
 	if _, ok := errors.AsType[*hypercore.RemoteError](err); ok {
 		return "the peer sent something invalid: " + err.Error()
 	}
-	if codeOf(err) == multifeed.CodeProtocol {
+	if multifeed.CodeOf(err) == multifeed.CodeProtocol {
 		return "the peer broke the protocol: " + err.Error()
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

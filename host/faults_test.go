@@ -32,7 +32,7 @@ func TestW3ForeignSpacesDisturbNothing(t *testing.T) {
 	conn := a.host.Network().ConnsToPeer(b.host.ID())[0]
 	r, _ := waitSame(t, ms, mb)
 	for _, m := range foreign {
-		if err := m.Connect(within(t), b.info()); codeOf(err) != multifeed.CodeRefused {
+		if err := m.Connect(within(t), b.info()); multifeed.CodeOf(err) != multifeed.CodeRefused {
 			t.Fatalf("offering a foreign space: %v, want %v", err, multifeed.CodeRefused)
 		}
 	}

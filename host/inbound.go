@@ -85,7 +85,7 @@ func (n *Networker) respond(s network.Stream) (m *Membership, o *multifeed.Opene
 		}
 		return m.space.Address(), true
 	})
-	n.gate.leave(id, err != nil && codeOf(err) == multifeed.CodeRefused, time.Now())
+	n.gate.leave(id, err != nil && multifeed.CodeOf(err) == multifeed.CodeRefused, time.Now())
 	if err != nil && context.Cause(n.ctx) != nil {
 		err = errShutdown
 	}

@@ -54,7 +54,7 @@ func TestW4LeaveLeaves(t *testing.T) {
 	// space had never been here.
 	write(t, bl.Space(), "1")
 	err := bl.Connect(within(t), a.info())
-	if codeOf(err) != multifeed.CodeRefused {
+	if multifeed.CodeOf(err) != multifeed.CodeRefused {
 		t.Errorf("Connect after the other side left = %v, want %v", err, multifeed.CodeRefused)
 	}
 	if got, want := bl.Status().Tries[0].Why, words[multifeed.CodeRefused]; got != want {

@@ -120,7 +120,7 @@ func finish(s network.Stream, err error) {
 		s.Close()
 		return
 	}
-	s.ResetWithError(network.StreamErrorCode(codeOf(err)))
+	s.ResetWithError(network.StreamErrorCode(multifeed.CodeOf(err)))
 }
 
 // ended takes the session of r off, unless another stream has taken its place.

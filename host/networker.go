@@ -74,7 +74,7 @@ func New(h host.Host, opts ...Option) (*Networker, error) {
 	}
 	n := &Networker{
 		host: h, options: o, log: o.log,
-		self:     multifeed.Party{PeerID: []byte(h.ID())},
+		self:     multifeed.Party{PeerID: []byte(h.ID()), Features: multifeed.Features()},
 		gate:     newGate(),
 		slots:    make(chan struct{}, MaxDials),
 		spaces:   map[hypercore.DiscoveryKey]*Membership{},

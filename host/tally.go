@@ -53,7 +53,7 @@ func (t *tally) refused(why refusal) {
 func (t *tally) ended(err error) {
 	code, theirs := received(err)
 	if !theirs {
-		code = codeOf(err)
+		code = multifeed.CodeOf(err)
 	}
 	name := "unknown"
 	if _, ok := words[code]; ok {

@@ -268,6 +268,9 @@ func (b *Bitfield) merge(start uint64, raw []byte, maxPages int) {
 	if (number+1)*pageBits <= b.prefix {
 		return
 	}
+	if _, found := b.find(number); !found && len(b.pages) >= maxPages && number*pageBits > b.prefix {
+		return
+	}
 	b.touched++
 	add := new(bitPage).or(start%pageBits/8, raw)
 	if base := number * pageBits; b.prefix >= base {

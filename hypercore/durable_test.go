@@ -2,10 +2,12 @@ package hypercore_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
+	"github.com/cobox-p2p/cobox-p2p/hypercore/storage"
 )
 
 // reveals fails when m tells of the feed from block length on.
@@ -132,6 +134,52 @@ func TestReceivedBlocksAreToldOnlyWhenDurable(t *testing.T) {
 	m.checkAll()
 	if !answered {
 		t.Error("the request was not answered after the sync")
+	}
+}
+
+// unsynced is a store whose batches can be read but never become durable.
+type unsynced struct{ *storage.Memory }
+
+var errSync = errors.New("sync failed")
+
+func (s unsynced) Commit(b *hypercore.Batch) error {
+	durable := b.Durable
+	b.Durable = nil
+	err := s.Memory.Commit(b)
+	if err == nil && durable != nil {
+		durable(errSync)
+	}
+	return err
+}
+
+// A request for what will never be durable is answered with our own error, and
+// whoever asks is not blamed for asking again.
+func TestFailedSyncIsOurOwnError(t *testing.T) {
+	writer, _ := written(t, 5)
+	mem := storage.NewMemory()
+	reader := mustOpen(t, mem, pairOf(1), false)
+	give(t, writer, reader, 4)
+	reader.Close()
+	failing := mustOpen(t, unsynced{mem}, pairOf(1), false)
+	woken := 0
+	r := speak(t, failing, hypercore.PeerOptions{Wake: func() { woken++ }})
+	r.hear()
+	r.say(&hypercore.Request{Index: 4})
+	if got := r.hear(); len(got) != 1 || kindOf(got[0]) != "Data" {
+		t.Errorf("what is durable is answered with %s", list(got))
+	}
+	woken = 0
+	give(t, writer, failing, 2)
+	if woken == 0 {
+		t.Error("nobody is woken to hear of the failure")
+	}
+	for range 2 * hypercore.MaxRemoteRequests {
+		r.say(&hypercore.Request{Index: 2})
+	}
+	_, err := r.peer.Next(r.now)
+	var remote *hypercore.RemoteError
+	if !errors.Is(err, errSync) || errors.As(err, &remote) {
+		t.Errorf("Next = %v, want the store's error", err)
 	}
 }
 

@@ -8,6 +8,7 @@ const (
 	MaxHaves     = maxHaves
 	MaxMoved     = maxMoved
 	MaxPause     = maxPause
+	MaxTouched   = maxTouched
 	MaxUnasked   = maxUnasked
 	MaxWantsOut  = maxWantsOut
 	MaxWanted    = maxWanted

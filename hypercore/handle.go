@@ -9,8 +9,9 @@ import (
 )
 
 // Handle takes one message of the remote. It keeps no slice of it. A
-// *RemoteError means that the remote broke the protocol or sent what does not
-// verify, and that the session should end; any other error is ours.
+// *RemoteError means that the remote broke the protocol, sent what does not
+// verify, or brought the first evidence of a fork (ErrForked), and that the
+// session should end; any other error is ours.
 func (p *Peer) Handle(m Message, now time.Time) error {
 	if d, ok := m.(*Data); ok {
 		return p.handleData(d, now)

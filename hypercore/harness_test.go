@@ -209,6 +209,24 @@ func (w *world) settle(patience time.Duration) {
 	}
 }
 
+// tick does one thing, or lets time pass until somebody has something to do.
+func (w *world) tick() {
+	w.t.Helper()
+	if w.step() {
+		return
+	}
+	at, ok := w.due()
+	if !ok {
+		w.t.Fatalf("seed %d: nothing will ever happen again", w.seed)
+	}
+	if at.After(w.now) {
+		w.now = at
+	}
+	for _, s := range w.sides {
+		s.woken = true
+	}
+}
+
 func (w *world) due() (first time.Time, ok bool) {
 	for _, s := range w.sides {
 		if at, has := s.peer.Due(); has && (!ok || at.Before(first)) {

@@ -78,6 +78,7 @@ func (p *Peer) Due() (at time.Time, ok bool) {
 // controlLocked returns what goes before blocks.
 func (p *Peer) controlLocked(now time.Time) Message {
 	c := p.feed
+	p.expireLocked(now)
 	if len(p.outbox) > 0 {
 		m := p.outbox[0]
 		p.outbox = p.outbox[1:]
@@ -91,7 +92,6 @@ func (p *Peer) controlLocked(now time.Time) Message {
 	if len(p.wants)+len(p.again) > 0 {
 		return p.answerWantLocked()
 	}
-	p.expireLocked(now)
 	if !p.download || !p.paused.IsZero() {
 		return nil
 	}

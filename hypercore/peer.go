@@ -78,6 +78,8 @@ func (c *core) Attach(o PeerOptions) (*Peer, error) {
 		asked:    map[uint64]*request{},
 		answered: map[uint64]Want{},
 		parted:   math.MaxUint64,
+		// Whoever proved a longer head goes before who didn't yet.
+		failedGrowth: 1,
 	}
 	if p.pages == nil {
 		p.pages = NewPageBudget(MaxPeerPages)

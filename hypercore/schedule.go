@@ -56,8 +56,8 @@ func (p *Peer) chooseLocked() (uint64, bool) {
 			return seq, true
 		}
 	}
-	for seq := range c.asked {
-		if seq < end && p.remote.Get(seq) && p.mayAskLocked(seq) {
+	for seq, r := range c.asked {
+		if r.overdue && seq < end && p.remote.Get(seq) && p.mayAskLocked(seq) {
 			return seq, true
 		}
 	}

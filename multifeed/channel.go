@@ -2,6 +2,7 @@ package multifeed
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,8 @@ type channel struct {
 
 // channels are those of one session.
 type channels struct {
-	x *Session
+	x     *Session
+	pages *hypercore.PageBudget // of what the remote says that it holds
 
 	mu       sync.Mutex // guards all below
 	closed   bool
@@ -34,7 +36,10 @@ type channels struct {
 }
 
 func newChannels(x *Session) *channels {
-	t := &channels{x: x, byKey: map[hypercore.DiscoveryKey]*channel{}, byRemote: map[uint64]*channel{}}
+	t := &channels{
+		x: x, pages: hypercore.NewPageBudget(maxPages),
+		byKey: map[hypercore.DiscoveryKey]*channel{}, byRemote: map[uint64]*channel{},
+	}
 	t.ids.Set(0) // the space's own
 	t.opens = rate{limit: MaxOpens + 2*max(x.space.maxFeeds-MaxFeeds, 0), per: time.Minute}
 	return t
@@ -87,7 +92,11 @@ func (t *channels) attachLocked(c *channel) error {
 	if c.local == 0 || c.remote == 0 || c.peer != nil {
 		return nil
 	}
-	p, err := c.feed.Attach(hypercore.PeerOptions{Wake: func() { t.x.out.wakeChannel(c) }})
+	p, err := c.feed.Attach(hypercore.PeerOptions{
+		Wake:     func() { t.x.out.wakeChannel(c) },
+		NoHashes: !slices.Contains(t.x.Features(), featureHashes),
+		Pages:    t.pages,
+	})
 	if err != nil {
 		return err
 	}

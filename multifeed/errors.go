@@ -33,12 +33,14 @@ const (
 	CodeProof     Code = codeBase + 9  // block, proof, signature or admission that is not valid or was not asked for
 	CodePolicy    Code = codeBase + 10 // the sender's owner does not want this peer
 	CodeShutdown  Code = codeBase + 11 // the sender's process ends
+	CodeFork      Code = codeBase + 12 // a feed's writer signed two histories; nobody here is at fault
 )
 
 var codeNames = map[Code]string{
 	CodeNone: "none", CodeRefused: "refused", CodeProtocol: "protocol", CodeLimit: "limit",
 	CodeTimeout: "timeout", CodeVersion: "version", CodeDuplicate: "duplicate", CodeLeft: "left",
 	CodeInternal: "internal", CodeProof: "proof", CodePolicy: "policy", CodeShutdown: "shutdown",
+	CodeFork: "fork",
 }
 
 // String returns the code's name, or its number when it has none.
@@ -83,8 +85,8 @@ func (e *ProtocolError) Error() string {
 func (e *ProtocolError) Unwrap() error { return e.Err }
 
 // CodeOf returns the code with which a session that failed with err is reset:
-// that of a *ProtocolError, CodeProtocol for a *wire.FormatError, CodeLimit or
-// CodeProof for a *hypercore.RemoteError, CodeTimeout for a deadline that passed,
+// that of a *ProtocolError, CodeProtocol for a *wire.FormatError, CodeLimit,
+// CodeProtocol, CodeFork or CodeProof for a *hypercore.RemoteError, CodeTimeout for a deadline that passed,
 // CodeNone for nil, else CodeInternal.
 func CodeOf(err error) Code {
 	if err == nil {
@@ -97,8 +99,13 @@ func CodeOf(err error) Code {
 		return CodeProtocol
 	}
 	if r, ok := errors.AsType[*hypercore.RemoteError](err); ok {
-		if errors.Is(r, hypercore.ErrTooManyRequests) || errors.Is(r, hypercore.ErrTooManyWants) {
+		switch {
+		case errors.Is(r, hypercore.ErrLimit):
 			return CodeLimit
+		case errors.Is(r, hypercore.ErrMalformed):
+			return CodeProtocol
+		case errors.Is(r, hypercore.ErrForked):
+			return CodeFork
 		}
 		return CodeProof
 	}

@@ -1,6 +1,10 @@
 package multifeed
 
-import "github.com/cobox-p2p/cobox-p2p/hypercore"
+import (
+	"fmt"
+
+	"github.com/cobox-p2p/cobox-p2p/hypercore"
+)
 
 // EventKind says what happened in a space.
 type EventKind byte
@@ -11,6 +15,7 @@ const (
 	FeedRefused                         // a peer's feed was skipped; Err says why
 	BlocksStored                        // blocks of Feed became durable here
 	BlockUploaded                       // a block of Feed was read for a peer
+	FeedForked                          // the writer of Feed signed two histories; Err has both
 	SessionStarted                      // Session began
 	SessionEnded                        // Session ended; Err says why, nil when it was closed
 	Exchanged                           // Session has exchanged the feed set
@@ -67,9 +72,14 @@ func (s *Space) event(e Event) {
 
 // feedEvent passes on what happened to a feed.
 func (s *Space) feedEvent(f *Feed, e hypercore.Event) {
-	kind := BlocksStored
-	if e.Kind == hypercore.Uploaded {
-		kind = BlockUploaded
+	switch e.Kind {
+	case hypercore.Stored:
+		s.event(Event{Kind: BlocksStored, Feed: f, Span: e.Span})
+	case hypercore.Uploaded:
+		s.event(Event{Kind: BlockUploaded, Feed: f, Span: e.Span})
+	case hypercore.Forked:
+		err := f.Forked()
+		s.log.Error("feed has forked and grows no more here", "feed", fmt.Sprintf("%.8s", f.Discovery()), "err", err)
+		s.event(Event{Kind: FeedForked, Feed: f, Err: err})
 	}
-	s.event(Event{Kind: kind, Feed: f, Span: e.Span})
 }

@@ -223,7 +223,7 @@ func TestBadProofsAreNamed(t *testing.T) {
 		{"no signature", func(d *hypercore.Data) { d.Signature = nil }, merkle.ErrProofSignature, CodeProof},
 		{"node missing", func(d *hypercore.Data) { d.Nodes = d.Nodes[1:] }, merkle.ErrProof, CodeProof},
 		{"node to spare", func(d *hypercore.Data) { d.Nodes = append(d.Nodes, merkle.Node{Index: 40}) }, merkle.ErrProof, CodeProof},
-		{"no block", func(d *hypercore.Data) { d.Value = nil }, nil, CodeProof},
+		{"no block", func(d *hypercore.Data) { d.Value = nil }, hypercore.ErrMalformed, CodeProtocol},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			secret := NewSecret()
@@ -316,4 +316,44 @@ func TestHostileEntriesEndTheSession(t *testing.T) {
 			v.unharmed(t)
 		})
 	}
+}
+
+func TestSecondBranchIsRefusedAndNamed(t *testing.T) {
+	secret, instance := NewSecret(), NewInstance()
+	v := newVictim(t, secret)
+	// Two copies of one writer, each of which went its own way.
+	var copies [2]*Space
+	var nodes [2]*node
+	for i := range copies {
+		nodes[i] = newNode(t, "writer")
+		copies[i] = nodes[i].open(secret.Address(), WithSecret(secret), WithInstance(instance))
+		w := fill(t, copies[i], 2)
+		for n := range 3 + i {
+			if _, err := w.Append(within(t), fmt.Appendf(nil, "copy %d, block %d", i, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	key := copies[0].Feeds()[0].Key()
+	connect(t, nodes[0], copies[0], v.node, v.space)
+	f := awaitFeed(t, v.space, key)
+	if _, err := f.Block(within(t), 4); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := f.Block(within(t), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	err = attack(t, nodes[1], copies[1], v.node, v.space, func(f []byte) []byte { return f })
+	if CodeOf(err) != CodeFork || !errors.Is(err, hypercore.ErrForked) {
+		t.Errorf("session ended with %v, want %v", err, hypercore.ErrForked)
+	}
+	if got, err := f.Block(within(t), 4); err != nil || !bytes.Equal(got, kept) || f.Length() != 5 {
+		t.Errorf("length %d, block 4 changed: %v", f.Length(), err)
+	}
+	if !errors.Is(f.Forked(), hypercore.ErrForked) {
+		t.Errorf("Forked = %v", f.Forked())
+	}
+	v.unharmed(t)
 }

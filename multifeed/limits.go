@@ -47,6 +47,9 @@ const (
 	// queueCost is what a message counts for in MaxExtensionQueue beside its
 	// bytes.
 	queueCost = 64
+	// maxPages is how many pages of 8,192 blocks of what one peer says that it
+	// holds are kept, of all feeds together: 16 MiB.
+	maxPages = 16 << 10
 	// lastWords is how long is read on when writing fails.
 	lastWords = time.Second
 	// maxWrite is how many bytes one write has at most.

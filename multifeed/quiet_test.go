@@ -128,7 +128,7 @@ func asker(t *testing.T, nv *node, v *Space, f *Feed, requests int) *raw {
 	var b []byte
 	frames := []wire.Message{&wire.Open{DiscoveryKey: f.Discovery()}, &hypercore.Want{Length: hypercore.MaxWant}}
 	for i := range requests {
-		frames = append(frames, &hypercore.Request{Index: uint64(i) % f.Length()})
+		frames = append(frames, &hypercore.Request{Index: uint64(i)})
 	}
 	for _, m := range frames {
 		var err error

@@ -52,3 +52,10 @@ type Opened struct {
 
 	deadlines *deadlines // through which Reader reads; nil: it reads by itself
 }
+
+// featureHashes says that a Request for a hash alone gets an answer. hypercore 9
+// gives up its stream when it can't prove one.
+const featureHashes = "cobox/hashes/1"
+
+// Features returns the features that this package offers, for Party.
+func Features() []string { return []string{featureHashes} }
