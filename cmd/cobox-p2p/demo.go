@@ -17,7 +17,7 @@ func (c *cli) demoCommand() *cobra.Command {
 		Long: "Shows the main job on PATH (default the current folder), with four nodes on this machine: one stores PATH in a new space, a seeder that knows only\n" +
 			"the address copies it, the first is killed, and a reader with the secret finds the seeder through a DHT of their own and restores PATH beside it.\n" +
 			"Nothing leaves this machine, PATH is only read, and everything is removed at the end.",
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, "PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := demo.Run(cmd.Context(), demo.Options{Path: cmp.Or(optional(args, 0), "."), Keep: keep, Progress: c.err})
 			c.told = true
@@ -28,7 +28,7 @@ func (c *cli) demoCommand() *cobra.Command {
 				err = r.Write(c.out)
 			}
 			if err == nil && !r.OK {
-				err = errors.New("the demo failed: " + r.Error)
+				err = errors.New("the demo failed: " + r.Error.Message)
 			}
 			return err
 		},

@@ -72,7 +72,7 @@ func TestDemoFails(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	r := cobox(t, nil, "demo", filepath.Join(t.TempDir(), "absent"), "--json")
 	var d demo.Report
-	if err := json.Unmarshal([]byte(r.out), &d); err != nil || d.OK || d.Error == "" || r.code != exitFailed {
+	if err := json.Unmarshal([]byte(r.out), &d); err != nil || d.OK || d.Error == nil || d.Error.Code != "failed" || d.Error.Message == "" || r.code != exitFailed {
 		t.Errorf("exit code %d, %+v, %v", r.code, d, err)
 	}
 	if !strings.Contains(r.err, "absent") {

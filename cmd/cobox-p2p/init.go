@@ -15,7 +15,7 @@ func (c *cli) initCommand() *cobra.Command {
 		Use:   "init [--name NAME]",
 		Short: "Set up a node in the data folder",
 		Long:  "Sets up a node: makes the data folder with a new master key, from which the node's identity and its feeds follow.",
-		Args:  cobra.NoArgs,
+		Args:  takes(0),
 		RunE: func(*cobra.Command, []string) error {
 			f, err := node.Init(c.dir, name)
 			if err != nil {

@@ -42,7 +42,6 @@ type killing struct {
 	nodes [3]*daemon
 	dirs  [3]string
 	sure  []byte        // what was appended for certain, from the feed's beginning
-	feed  string        // key
 	usual time.Duration // that a transfer takes
 	chunk int           // bytes of one append
 }

@@ -48,15 +48,26 @@ func execute(ctx context.Context, args []string, s streams) int {
 	}
 	code := c.exitCode(err)
 	if c.json && !c.told {
-		c.printJSON(struct {
-			Error *api.Error `json:"error"`
-		}{apiError(err, code)})
+		c.printJSON(failure{apiError(err, code)})
 	}
-	fmt.Fprintf(c.err, "cobox-p2p: %v\n", err)
+	fmt.Fprintf(c.err, "cobox-p2p: %s\n", node.Message(err))
 	if !c.started {
 		fmt.Fprintln(c.err, `Say "cobox-p2p help" for the commands and their flags.`)
 	}
 	return code
+}
+
+// failure is what --json prints of an error, alone or beside what is known.
+type failure struct {
+	Error *api.Error `json:"error,omitempty"`
+}
+
+// failure returns that of err, which may be nil.
+func (c *cli) failure(err error) failure {
+	if err == nil {
+		return failure{}
+	}
+	return failure{apiError(err, c.exitCode(err))}
 }
 
 func (c *cli) exitCode(err error) int {
@@ -74,7 +85,7 @@ func apiError(err error, code int) *api.Error {
 	if a, ok := errors.AsType[*api.Error](err); ok {
 		return a
 	}
-	e := &api.Error{Code: api.CodeFailed, Message: err.Error()}
+	e := &api.Error{Code: api.CodeFailed, Message: node.Message(err)}
 	if code == exitUse {
 		e.Code = api.CodeUse
 	}
@@ -88,12 +99,14 @@ func (c *cli) root() *cobra.Command {
 		Long:          "cobox-p2p runs a node of CoBox spaces (cobox-p2p run) and talks to it.\nSee docs/cli.md for the data folder, the exit codes and the local API.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       version(),
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(c.in)
 	root.SetOut(c.out)
 	root.SetErr(c.err)
+	root.SetVersionTemplate("cobox-p2p {{.Version}}\n")
 	root.PersistentFlags().StringVar(&c.dir, "dir", "", "data `folder` of the node (default $COBOX_DIR, else cobox among your application data)")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print one JSON object on one line")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/cobox-p2p/cobox-p2p/cmd/cobox-p2p/api"
 	"github.com/cobox-p2p/cobox-p2p/cmd/cobox-p2p/node"
 	"github.com/cobox-p2p/cobox-p2p/discovery"
+	"github.com/cobox-p2p/cobox-p2p/hypercore"
 )
 
 // runFlags are the flags of run.
@@ -31,7 +32,7 @@ func (c *cli) runCommand() *cobra.Command {
 		Short: "Run the node in the foreground, until SIGINT or SIGTERM",
 		Long: "Runs the node of the data folder in the foreground. When it is ready it prints one line with its peer ID and its addresses.\n" +
 			"It ends in order with SIGINT or SIGTERM, and at once with a second one.",
-		Args: cobra.NoArgs,
+		Args: takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), f) },
 	}
 	fl := cmd.Flags()
@@ -56,7 +57,7 @@ func (f runFlags) config(log *slog.Logger) (c node.Config, err error) {
 		return c, err
 	}
 	if c.DHT, err = discovery.ParseDHT(f.dht); err != nil {
-		return c, &node.UseError{Message: "--dht: " + strings.TrimPrefix(err.Error(), "discovery: ")}
+		return c, &node.UseError{Message: "--dht: " + err.Error()}
 	}
 	if c.DHT.Bootstrap, err = node.ParsePeers("--bootstrap", f.bootstrap); err != nil {
 		return c, err
@@ -92,7 +93,15 @@ func (f runFlags) logger(w io.Writer) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return nil, &node.UseError{Message: fmt.Sprintf("--log-level: %q is none of debug, info, warn and error", f.logLevel)}
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})), nil
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: plainErrors})), nil
+}
+
+// plainErrors keeps the stack of a failed store out of the log.
+func plainErrors(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok && errors.Is(err, hypercore.ErrStorageFailed) {
+		a.Value = slog.StringValue(node.Message(err))
+	}
+	return a
 }
 
 // Ready is what run prints when it is ready.
@@ -130,19 +139,26 @@ func (c *cli) run(ctx context.Context, f runFlags) error {
 		fmt.Fprintf(w, "ready %s %s\n", ready.PeerID, strings.Join(ready.Addresses, " "))
 	})
 	if err == nil {
-		c.wait(ctx, f)
+		c.wait(ctx, f, n.Failed())
 	}
 	log.Info("shutting down")
-	return errors.Join(err, server.Close(), n.Close())
+	err = errors.Join(err, server.Close(), n.Close())
+	if failure := n.Failure(); failure != nil {
+		return failure // whatever else went wrong follows from it
+	}
+	return err
 }
 
-// wait returns when the process is asked to end.
-func (c *cli) wait(ctx context.Context, f runFlags) {
+// wait returns when the process is asked to end, or has to.
+func (c *cli) wait(ctx context.Context, f runFlags, failed <-chan struct{}) {
 	if f.untilStdinEnds {
 		ended, stop := context.WithCancel(ctx)
 		defer stop()
 		go func() { defer stop(); io.Copy(io.Discard, c.in) }()
 		ctx = ended
 	}
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-failed:
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 
@@ -15,7 +16,9 @@ func (c *cli) spaceCommand() *cobra.Command {
 		Use:   "space",
 		Short: "Create, join, seed, show, leave and list spaces",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(*cobra.Command, []string) error {
+			return &node.UseError{Message: "space: say what to do, one of create, join, seed, show, leave and list"}
+		},
 	}
 	cmd.AddCommand(c.createCommand(), c.joinCommand(), c.seedCommand(), c.showCommand(), c.leaveCommand(), c.listCommand())
 	return cmd
@@ -28,7 +31,7 @@ func (c *cli) createCommand() *cobra.Command {
 		Short: "Make a new space and print its address and its secret",
 		Long: "Makes a new space and joins it. It prints the name, the address, which lets others seed the space, and the secret, which lets them read and write it.\n" +
 			"Keep the secret: nobody can make it again.",
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.client(func(client *api.Client) error {
 				s, err := client.Create(cmd.Context(), optional(args, 0), open)
@@ -44,22 +47,24 @@ func (c *cli) createCommand() *cobra.Command {
 }
 
 func (c *cli) joinCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "join [SECRET|ACCESSKEY|-|@FILE] [NAME]",
+	var name string
+	cmd := &cobra.Command{
+		Use:   "join [SECRET|ACCESSKEY|-|@FILE] [NAME] [--name NAME]",
 		Short: "Become a member of a space, with its secret",
 		Long: "Joins a space as a member, with the secret of a signed space or the access key of an open one: - reads it from standard input,\n" +
 			"@FILE from a file, and without it you are asked. Given literally it stays in your shell's history.",
-		Args: cobra.MaximumNArgs(2),
+		Args: takes(0, "SECRET", "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if literal(args) {
-				c.warn("the secret stands on the command line, where other users and your shell's history may see it: - or @FILE hides it")
+			if name != "" && len(args) > 1 {
+				return &node.UseError{Message: "join: give the name once, with --name or behind the secret"}
 			}
+			c.warnLiteral(args)
 			text, err := c.secret(cmd.Context(), "secret", args)
 			if err != nil {
 				return err
 			}
 			return c.client(func(client *api.Client) error {
-				s, err := client.Join(cmd.Context(), text, optional(args, 1))
+				s, err := client.Join(cmd.Context(), text, cmp.Or(name, optional(args, 1)))
 				if err != nil {
 					return err
 				}
@@ -67,6 +72,8 @@ func (c *cli) joinCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&name, "name", "", "`name` of the space on this node, also when you are asked for the secret")
+	return cmd
 }
 
 func (c *cli) seedCommand() *cobra.Command {
@@ -74,8 +81,9 @@ func (c *cli) seedCommand() *cobra.Command {
 		Use:   "seed ADDRESS|-|@FILE [NAME]",
 		Short: "Store and serve a space without being able to read it",
 		Long:  "Seeds a space: stores and serves all of it, and reads nothing. The address is enough; of a secret only the address is kept.",
-		Args:  cobra.RangeArgs(1, 2),
+		Args:  takes(1, "ADDRESS", "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			c.warnLiteral(args)
 			text, err := c.secret(cmd.Context(), "address", args)
 			if err != nil {
 				return err
@@ -99,7 +107,7 @@ func (c *cli) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show SPACE [--secret]",
 		Short: "Print a space's address, and its secret when asked to",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1, "SPACE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.client(func(client *api.Client) error {
 				s, err := client.Show(cmd.Context(), args[0], secret)
@@ -121,7 +129,7 @@ func (c *cli) leaveCommand() *cobra.Command {
 		Short: "Forget a space on this node and delete its blocks",
 		Long: "Ends the sessions of a space, forgets its secret, and deletes its blocks from this node, but for feeds that another space here has.\n" +
 			"Blocks that this node wrote and that no connected peer holds would be lost: then leave refuses, unless --force is set.",
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, "SPACE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if keep && force {
 				return &node.UseError{Message: "leave: either --keep the blocks or --force their deletion"}
@@ -145,9 +153,9 @@ func printLeft(w io.Writer, l node.Left) {
 	if l.Kept {
 		what = "kept in the store"
 	}
-	fmt.Fprintf(w, "left space %s: %d feeds, %s %s\n", l.Name, l.Feeds, sizeText(l.Bytes), what)
+	fmt.Fprintf(w, "left space %s: %s, %s %s\n", l.Name, node.Count(l.Feeds, "feed", "feeds"), sizeText(l.Bytes), what)
 	if l.Shared > 0 {
-		fmt.Fprintf(w, "%d feeds stay: another space here has them\n", l.Shared)
+		fmt.Fprintf(w, "kept because another space here has them: %s\n", node.Count(l.Shared, "feed", "feeds"))
 	}
 }
 
@@ -155,7 +163,7 @@ func (c *cli) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the spaces of this node",
-		Args:  cobra.NoArgs,
+		Args:  takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.client(func(client *api.Client) error {
 				all, err := client.Spaces(cmd.Context())
@@ -185,12 +193,4 @@ func (c *cli) printSpace(s node.SpaceInfo) error {
 			fmt.Fprintf(w, "error\t%s\n", s.Error)
 		}
 	})
-}
-
-// optional returns the argument at i, or nothing.
-func optional(args []string, i int) string {
-	if i < len(args) {
-		return args[i]
-	}
-	return ""
 }

@@ -16,24 +16,32 @@ func (c *cli) connectCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "connect MULTIADDR",
 		Short: "Connect to a peer and find the spaces that both share",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1, "MULTIADDR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.client(func(client *api.Client) error {
 				d, err := client.Connect(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				return c.print(d, func(w io.Writer) { fmt.Fprintf(w, "connected to %s\n", d.PeerID) })
+				return c.print(d, func(w io.Writer) { printConnected(w, d) })
 			})
 		},
 	}
+}
+
+func printConnected(w io.Writer, d node.Connected) {
+	if len(d.Spaces) == 0 {
+		fmt.Fprintf(w, "connected to %s; no shared space yet: see peers\n", d.PeerID)
+		return
+	}
+	fmt.Fprintf(w, "connected to %s; shared spaces: %s\n", d.PeerID, strings.Join(d.Spaces, ", "))
 }
 
 func (c *cli) peersCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "peers",
 		Short: "List the peers that share spaces with this node now",
-		Args:  cobra.NoArgs,
+		Args:  takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.client(func(client *api.Client) error {
 				all, err := client.Peers(cmd.Context())
@@ -58,7 +66,7 @@ func (c *cli) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show the node, its spaces, their feeds and how they are found",
-		Args:  cobra.NoArgs,
+		Args:  takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.client(func(client *api.Client) error {
 				s, err := client.Status(cmd.Context())
@@ -93,7 +101,7 @@ func printStatus(w io.Writer, s node.Status) {
 			}
 		}
 		for _, f := range o.Feeds {
-			fmt.Fprintf(w, "  feed\t%s\twriter %s\t%d of %d blocks here, %s\n", f.Key, f.Writer, f.Stored, f.Length, sizeText(f.Bytes))
+			fmt.Fprintf(w, "  feed\t%s\twriter %s\t%d of %s here, %s\n", f.Key, f.Writer, f.Stored, node.Count(f.Length, "block", "blocks"), sizeText(f.Bytes))
 		}
 	}
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/cobox-p2p/cobox-p2p/cmd/cobox-p2p/api"
 	"github.com/cobox-p2p/cobox-p2p/cmd/cobox-p2p/node"
 )
 
@@ -26,25 +28,37 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"nonsense", 2, "unknown command"},
 		{"status --nonsense", 2, "unknown flag"},
-		{"space show --dir " + dir, 2, "accepts 1 arg"},
+		{"space show --dir " + dir, 2, "SPACE is missing, as in: cobox-p2p space show SPACE"},
+		{"append --dir " + dir, 2, "SPACE is missing"},
+		{"space show a b --dir " + dir, 2, "takes SPACE and nothing more"},
+		{"status now --dir " + dir, 2, "takes no argument"},
+		{"space --dir " + dir, 2, "create, join, seed"},
+		{"space nonsense --dir " + dir, 2, "unknown command"},
+		{"--version", 0, ""},
 		{"space leave home --keep --force --dir " + dir, 2, "either --keep"},
 		{"status --dir " + idle, 1, "no daemon runs in " + idle + ": start it with cobox-p2p run --dir"},
-		{"status --dir " + filepath.Join(empty, "absent"), 1, "no daemon runs"},
+		{"status --dir " + filepath.Join(empty, "absent"), 1, "no node is set up in "},
+		{"status --dir " + empty, 1, "run cobox-p2p init"},
 		{"run --dir " + empty, 1, "run cobox-p2p init --dir"},
-		{"run --dir " + dir + " --dht off --mdns=false", 1, "another daemon has this folder open"},
+		{"run --dir " + dir + " --dht off --mdns=false", 1, "another daemon runs in " + dir + ": stop it first"},
 		{"init --dir " + dir, 1, "set up in " + dir + " already"},
 		{"init --name " + strings.Repeat("x", 65) + " --dir " + empty, 2, "at most 64 bytes"},
 		{"run --dht nowhere --dir " + idle, 2, "--dht: DHT"},
 		{"run --dht private: --dir " + idle, 2, "is empty"},
 		{"run --listen nowhere --dir " + idle, 2, "--listen:"},
+		{"run --listen /ip4/127.0.0.1 --dir " + idle, 2, "names no transport"},
+		{"run --listen /ip4/127.0.0.1/udp/0 --dir " + idle, 2, "names no transport"},
 		{"run --bootstrap /ip4/127.0.0.1/tcp/1 --dir " + idle, 2, "--bootstrap:"},
 		{"run --dht off --bootstrap " + d.Addresses[0] + " --dir " + idle, 2, "means nothing"},
 		{"run --relay auto --dht off --dir " + idle, 2, "--relay auto"},
 		{"run --log-level loud --dir " + idle, 2, "--log-level"},
 		{"connect nowhere --dir " + dir, 2, "no address of a peer"},
+		{"connect " + d.Addresses[0] + " --dir " + dir, 2, "this node's own"},
 		{"connect /ip4/127.0.0.1/tcp/1/p2p/12D3KooWQNe3JWdxwcT4HiDVPg1MrgXhBkhtfKGBUeV1g8iwF2iP --dir " + dir, 1, "connect to"},
 		{"space create home --dir " + dir, 2, "named home already"},
 		{"space create a/b --dir " + dir, 2, "slashes"},
+		{"space create cbxaddrhome --dir " + dir, 2, "doesn't begin with cbxaddr"},
+		{"space create CBXSECRET1x --dir " + dir, 2, "doesn't begin with cbxsecret"},
 		{"space show absent --dir " + dir, 2, "no space"},
 		{"space show .. --dir " + dir, 2, "names no space"},
 		{"space show hom --dir " + dir, 2, "home, homework"},
@@ -52,6 +66,8 @@ func TestExitCodes(t *testing.T) {
 		{"read home nobody --offline --dir " + dir, 2, "no feed"},
 		{"read home --timeout 1ms --dir " + dir, 1, "no peer answered within 1ms"},
 		{"sync home --timeout 1ms --dir " + dir, 1, "not synced"},
+		{"read home --timeout -1ms --dir " + dir, 2, "less than nothing"},
+		{"sync home --timeout -1ms --dir " + dir, 2, "less than nothing"},
 		{"append home --block-size 0 --dir " + dir, 2, "blocks have 1 to"},
 		{"append home --block-size 999999999999 --dir " + dir, 2, "blocks have 1 to"},
 		{"append home --writer " + strings.Repeat("w", 65) + " --dir " + dir, 2, "a name has 1 to 64 bytes"},
@@ -68,6 +84,17 @@ func TestExitCodes(t *testing.T) {
 	}
 	if r := d.cobox(nil, "space", "show", "absent", "--json"); !strings.HasPrefix(r.out, `{"error":{"code":"use","message":"no space`) {
 		t.Errorf("an error with --json printed %q", r.out)
+	}
+	r := d.cobox(nil, "sync", "home", "--timeout", "1ms", "--json")
+	var told struct {
+		node.Synced
+		Error *api.Error
+	}
+	if err := json.Unmarshal([]byte(r.out), &told); err != nil || told.Space != "home" || told.Error == nil || told.Error.Code != api.CodeFailed {
+		t.Errorf("a failed sync with --json printed %q, %v", r.out, err)
+	}
+	if r := d.cobox(nil, "sync", "home", "--offline", "--json"); strings.Contains(r.out, "error") {
+		t.Errorf("sync with --json printed %q", r.out)
 	}
 }
 
@@ -96,7 +123,9 @@ func TestSecretForms(t *testing.T) {
 		{"a file", "", []string{"space", "join", "@" + file, "one"}, 0, ""},
 		{"the same space again", "", []string{"space", "join", "@" + file, "two"}, 2, "here already, as one"},
 		{"the name again", open.Secret, []string{"space", "join", "-", "one"}, 2, "named one already"},
-		{"given literally", "", []string{"space", "join", open.Secret, "two"}, 0, "command line"},
+		{"two names", "", []string{"space", "join", "@" + file, "two", "--name", "three"}, 2, "name once"},
+		{"given literally", "", []string{"space", "join", open.Secret, "--name", "two"}, 0, "command line"},
+		{"a secret mistyped and literal", "", []string{"space", "seed", "cbxsecret1qqq"}, 2, "command line"},
 	} {
 		r := b.cobox(strings.NewReader(c.in), c.args...)
 		if runtime.GOOS == "windows" && c.what == "no file" {
@@ -108,6 +137,13 @@ func TestSecretForms(t *testing.T) {
 		if strings.Contains(r.out+r.err, space.Secret) || strings.Contains(r.out+r.err, open.Secret) {
 			t.Errorf("%s: the secret was printed:\n%s%s", c.what, r.out, r.err)
 		}
+	}
+	if r := b.cobox(nil, "space", "join", space.Address); r.code != 2 || strings.Contains(r.err, "command line") {
+		t.Errorf("an address given to join: exit code %d, %s", r.code, r.err)
+	}
+	var list struct{ Spaces []node.SpaceInfo }
+	if b.done(nil, &list, "space", "list"); len(list.Spaces) != 2 || list.Spaces[1].Name != "two" {
+		t.Errorf("the spaces are %+v, want one named by --name", list.Spaces)
 	}
 	seeder := startDaemon(t, initNode(t, "seeder"))
 	r := seeder.cobox(strings.NewReader(space.Secret), "space", "seed", "-", "home")

@@ -143,6 +143,10 @@ func TestFaultReported(t *testing.T) {
 	if v, err := s.Record([]byte("a")); err != nil || string(v) != "b" {
 		t.Fatalf("Record after a failed sync = %q, %v", v, err)
 	}
+	<-s.Failed()
+	if err := s.Err(); !errors.Is(err, hypercore.ErrStorageFailed) {
+		t.Errorf("Err = %v, want ErrStorageFailed", err)
+	}
 	if err := s.Close(); !errors.Is(err, hypercore.ErrStorageFailed) {
 		t.Fatalf("Close = %v, want ErrStorageFailed", err)
 	}

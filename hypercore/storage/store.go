@@ -83,6 +83,13 @@ func (s *Store) failure() error {
 	}
 }
 
+// Failed is closed when the store is poisoned. Err tells why.
+func (s *Store) Failed() <-chan struct{} { return s.failed }
+
+// Err returns the error of a poisoned store, which wraps
+// hypercore.ErrStorageFailed, else nil.
+func (s *Store) Err() error { return s.failure() }
+
 // Close implements hypercore.Storage. On a poisoned store it returns what
 // poisoned it.
 func (s *Store) Close() error {

@@ -1,3 +1,6 @@
+// Package api is the daemon's local API: HTTP and JSON over a Unix socket in the
+// data folder, with a server for the daemon and a client for the command line.
+// It is described in docs/cli.md, "Local API".
 package api
 
 import (
@@ -14,6 +17,17 @@ import (
 	"time"
 
 	"github.com/cobox-p2p/cobox-p2p/cmd/cobox-p2p/node"
+)
+
+// Limits and times of the local API.
+const (
+	MaxRequest     = 64 << 10 // bytes of a JSON request
+	maxHeader      = 64 << 10
+	requestTimeout = 10 * time.Second // for headers, and for a JSON request
+	answerTimeout  = 30 * time.Second // for the client to take a JSON answer
+	idleTimeout    = time.Minute      // of a connection without a request
+	// closeTimeout is how long Close lets running requests say why they end.
+	closeTimeout = 3 * time.Second
 )
 
 // Server answers the local API of one node. Who can open its socket, which has

@@ -1,16 +1,12 @@
 package api
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 )
 
 const (
@@ -23,9 +19,6 @@ const (
 	// takes: macOS has 104 with the closing zero, Linux and Windows 108.
 	maxSocketPath = 103
 )
-
-// ErrNoDaemon is returned when no daemon answers in a folder.
-var ErrNoDaemon = errors.New("no daemon runs")
 
 // listen opens the socket of the daemon that has dir locked, so that whatever
 // lies there of an earlier one is stale. remove takes away what listen made
@@ -103,38 +96,6 @@ func notedPath(dir string) (string, error) {
 		return "", fmt.Errorf("%s holds no path of a socket", filepath.Join(dir, pathFile))
 	}
 	return path, checkOwner(filepath.Dir(path))
-}
-
-// dial connects to the daemon of dir. It returns an error that wraps ErrNoDaemon
-// and says what to do when none runs.
-func dial(ctx context.Context, dir string) (net.Conn, error) {
-	path, err := socketPath(dir)
-	if err == nil {
-		var d net.Dialer
-		var c net.Conn
-		if c, err = d.DialContext(ctx, "unix", path); err == nil {
-			return c, nil
-		}
-	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, fmt.Errorf("%w in %s: start it with cobox-p2p run --dir %q", ErrNoDaemon, dir, dir)
-	}
-	return nil, fmt.Errorf("reach the daemon in %s: %w", dir, err)
-}
-
-func socketPath(dir string) (string, error) {
-	real, err := realPath(dir)
-	if err != nil {
-		return "", err
-	}
-	path, err := notedPath(real)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return path, err
-	}
-	if path = filepath.Join(real, socketFile); len(path) > maxSocketPath {
-		return "", err // no daemon has its socket there
-	}
-	return path, nil
 }
 
 // realPath returns the one absolute path of dir that daemon and client agree on.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/cobox-p2p/cobox-p2p/cmd/cobox-p2p/node"
 )
 
 // folder returns a folder whose socket path has that many bytes.
@@ -28,6 +31,10 @@ func folder(t *testing.T, size int) string {
 	}
 	dir := filepath.Join(base, strings.Repeat("d", pad))
 	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// As of a node that is set up.
+	if err := os.WriteFile(filepath.Join(dir, "master.key"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -56,7 +63,7 @@ func TestSocketPaths(t *testing.T) {
 		if _, err := os.Lstat(path); err == nil {
 			t.Errorf("%d bytes: %s is left", size, path)
 		}
-		if left, _ := os.ReadDir(dir); len(left) != 0 {
+		if left, _ := os.ReadDir(dir); len(left) != 1 { // master.key
 			t.Errorf("%d bytes: left in the folder: %v", size, left)
 		}
 	}
@@ -87,6 +94,38 @@ func greet(t *testing.T, l net.Listener, dir string) {
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDialWaits holds that a client finds a daemon that opens its socket a little
+// later, and says at once that no node is set up.
+func TestDialWaits(t *testing.T) {
+	dir := folder(t, 60)
+	ctx, stop := context.WithCancel(t.Context())
+	dialled := make(chan error, 1)
+	go func() {
+		c, err := dial(ctx, dir)
+		if err == nil {
+			c.Close()
+		}
+		dialled <- err
+	}()
+	l, remove, err := listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-dialled; err != nil {
+		t.Errorf("dial before listen: %v", err)
+	}
+	stop()
+	l.Close()
+	remove()
+	if _, err := dial(ctx, dir); !errors.Is(err, context.Canceled) {
+		t.Errorf("dial with a context that ended: %v", err)
+	}
+	os.Remove(filepath.Join(dir, "master.key"))
+	if _, err := dial(t.Context(), dir); !errors.Is(err, node.ErrNotInit) {
+		t.Errorf("dial in an empty folder: %v, want ErrNotInit", err)
 	}
 }
 

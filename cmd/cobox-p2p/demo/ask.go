@@ -22,7 +22,7 @@ const askAgain = 500 * time.Millisecond
 // neighbour, and neighbours ask each other for shared spaces.
 func (d *demo) ask(ctx context.Context) (n int64, detail string, err error) {
 	err = d.findProviders(ctx)
-	return 0, fmt.Sprintf("the DHT tells a newcomer that %d peers have the space, the seeder among them", len(d.report.Providers)), err
+	return 0, "the DHT tells a newcomer who has the space: " + node.Count(len(d.report.Providers), "peer", "peers") + ", the seeder among them", err
 }
 
 // findProviders asks until the DHT names the seeder.

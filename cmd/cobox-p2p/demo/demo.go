@@ -56,7 +56,7 @@ func Run(ctx context.Context, o Options) *Report {
 	err = errors.Join(err, d.cleanUp())
 	d.report.Seconds = time.Since(began).Seconds()
 	if d.report.OK = err == nil; err != nil {
-		d.report.Error = err.Error()
+		d.report.Error = &Failure{Code: "failed", Message: node.Message(err)}
 	}
 	return d.report
 }

@@ -10,7 +10,7 @@ import (
 // Report is what happened.
 type Report struct {
 	OK       bool      `json:"ok"`
-	Error    string    `json:"error,omitempty"` // why it isn't
+	Error    *Failure  `json:"error,omitempty"` // why it isn't
 	Path     string    `json:"path"`            // the input
 	Files    int       `json:"files"`
 	Folders  int       `json:"folders"`
@@ -33,6 +33,12 @@ type Report struct {
 	Plaintext []string `json:"plaintext"`
 	Seconds   float64  `json:"seconds"`
 	Kept      string   `json:"kept,omitempty"` // the folder, with --keep
+}
+
+// Failure has the form of every command's error.
+type Failure struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
 }
 
 // Step is one part of the demo.
@@ -76,7 +82,7 @@ func (r *Report) Write(out io.Writer) error {
 	}
 	result := "ok: the folder came back byte for byte from a seeder that cannot read it"
 	if !r.OK {
-		result = "FAILED: " + r.Error
+		result = "FAILED: " + r.Error.Message
 	}
 	_, err := fmt.Fprintf(out, "%s (%.1f s)\n", result, r.Seconds)
 	return err

@@ -63,7 +63,7 @@ func (d *demo) storedBytes() int64 { return int64(d.stored.Bytes) }
 func (d *demo) look(ctx context.Context) (int64, string, error) {
 	files, bytes, err := d.source.measure(ctx)
 	d.total = bytes
-	return 0, fmt.Sprintf("%d files, %d bytes in %s", files, bytes, d.Path), err
+	return 0, fmt.Sprintf("%s, %d bytes in %s", node.Count(files, "file", "files"), bytes, d.Path), err
 }
 
 // store appends the input to a new space at the writer.
@@ -87,7 +87,7 @@ func (d *demo) store(ctx context.Context) (n int64, detail string, err error) {
 		err = reading
 	}
 	d.count()
-	return d.report.Bytes, fmt.Sprintf("%d bytes as %d encrypted blocks of one feed", d.stored.Bytes, d.stored.Blocks), err
+	return d.report.Bytes, fmt.Sprintf("%d bytes as %s of one feed", d.stored.Bytes, node.Count(d.stored.Blocks, "encrypted block", "encrypted blocks")), err
 }
 
 // count notes in the report what was stored.

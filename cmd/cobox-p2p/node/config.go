@@ -54,11 +54,27 @@ func ParsePeers(flag string, texts []string) ([]peer.AddrInfo, error) {
 // CheckListen returns a *UseError for what is no address to listen on.
 func CheckListen(texts []string) error {
 	for _, t := range texts {
-		if _, err := multiaddr.NewMultiaddr(t); err != nil {
+		a, err := multiaddr.NewMultiaddr(t)
+		if err != nil {
 			return useErrorf("--listen: %q is no address to listen on, as /ip4/0.0.0.0/tcp/4001: %v", clip(t), err)
+		}
+		if !hasTransport(a) {
+			return useErrorf("--listen: %q names no transport: add /tcp/PORT or /udp/PORT/quic-v1", clip(t))
 		}
 	}
 	return nil
+}
+
+// hasTransport says whether something can listen at the address: at TCP, or at
+// UDP with a protocol on top.
+func hasTransport(a multiaddr.Multiaddr) bool {
+	for _, p := range a.Protocols() {
+		switch p.Code {
+		case multiaddr.P_TCP, multiaddr.P_QUIC_V1, multiaddr.P_WEBTRANSPORT, multiaddr.P_WEBRTC_DIRECT:
+			return true
+		}
+	}
+	return false
 }
 
 func parsePeer(text string) (peer.AddrInfo, error) {

@@ -117,13 +117,29 @@ func checkNodeName(name string) error {
 	return nil
 }
 
+// StoreLock returns the path of the file that a daemon has locked while it has
+// the store of dir open.
+func StoreLock(dir string) string { return filepath.Join(dir, storeFolder, "LOCK") }
+
+func notInit(dir string) error {
+	return fmt.Errorf("%w in %s: run cobox-p2p init --dir %q", ErrNotInit, dir, dir)
+}
+
+// CheckInit returns an error that wraps ErrNotInit when dir holds no node.
+func CheckInit(dir string) error {
+	if _, err := os.Lstat(filepath.Join(dir, masterFile)); errors.Is(err, fs.ErrNotExist) {
+		return notInit(dir)
+	}
+	return nil
+}
+
 // OpenFolder reads what Init made. It returns an error that wraps ErrNotInit
 // when there is no node, and refuses a folder or secrets that other users may
 // read.
 func OpenFolder(dir string) (*Folder, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w in %s: run cobox-p2p init --dir %q", ErrNotInit, dir, dir)
+		return nil, notInit(dir)
 	}
 	if err != nil {
 		return nil, err
@@ -131,7 +147,7 @@ func OpenFolder(dir string) (*Folder, error) {
 	f := &Folder{Dir: dir}
 	err = readHex(filepath.Join(dir, masterFile), f.Master[:])
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w in %s: run cobox-p2p init --dir %q", ErrNotInit, dir, dir)
+		return nil, notInit(dir)
 	}
 	if err != nil {
 		return nil, err

@@ -67,8 +67,8 @@ func (s *space) unshared() error {
 	if blocks == 0 {
 		return nil
 	}
-	return fmt.Errorf("space %s: %d blocks written here are at no peer connected now (%d peers), and would be deleted: run sync %q first, or leave with --keep to keep them on this disk, or with --force to lose them",
-		s.entry.Name, blocks, p.Peers, s.entry.Name)
+	return fmt.Errorf("space %s: of what was written here, %s would be deleted and no peer connected now (%s) has it: run sync %q first, or leave with --keep to keep them on this disk, or with --force to lose them",
+		s.entry.Name, Count(blocks, "block", "blocks"), Count(p.Peers, "peer", "peers"), s.entry.Name)
 }
 
 // drop leaves the space, deletes its blocks unless keep is set, and forgets it.

@@ -194,16 +194,19 @@ func (n *network) status() (DHTStatus, MDNSStatus) {
 	d := DHTStatus{Mode: n.config.DHT.String(), State: "off"}
 	if n.dht != nil {
 		d.Nodes = max(s.Routers, 0)
-		d.State = "connected to " + count(d.Nodes, "node", "nodes")
-		if d.Nodes == 0 {
+		d.State = "connected to " + Count(d.Nodes, "node", "nodes")
+		switch {
+		case d.Nodes == 0 && n.config.DHT.Kind == discovery.DHTPrivate && len(n.config.DHT.Bootstrap) == 0:
+			d.State = "no other node yet"
+		case d.Nodes == 0:
 			d.State = "no node is reachable: check the network and --bootstrap"
 		}
 	}
 	m := MDNSStatus{On: n.config.MDNS, State: "off", Seen: s.LAN}
 	if m.On {
-		m.State = "running, " + count(s.LAN, "peer", "peers") + " seen in the last hour"
+		m.State = "running, " + Count(s.LAN, "peer", "peers") + " seen in the last hour"
 		if s.MDNS.Err != nil {
-			m.State = s.MDNS.Err.Error()
+			m.State = oneLine(Message(s.MDNS.Err))
 		}
 	}
 	return d, m

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,20 +31,23 @@ type Node struct {
 }
 
 // ErrRunning is returned by Open for a folder that another daemon has open.
-var ErrRunning = errors.New("another daemon has this folder open")
+var ErrRunning = errors.New("another daemon runs")
 
 // Open starts the node of the folder. A space that can't be opened doesn't stop
-// the others; Status tells why. The caller closes the node.
+// the others; Status tells why. A store that doesn't hold what the folder's
+// instance wrote makes Open give the folder a new instance. The caller closes
+// the node.
 func Open(folder *Folder, c Config) (*Node, error) {
 	n := &Node{folder: folder, log: c.logger()}
 	st, err := storage.Open(filepath.Join(folder.Dir, storeFolder), storage.WithLogger(n.log))
 	if errors.Is(err, storage.ErrLocked) {
-		return nil, fmt.Errorf("%w: %s: stop it first, or talk to it with --dir %q", ErrRunning, folder.Dir, folder.Dir)
+		return nil, fmt.Errorf("%w in %s: stop it first, or use its commands", ErrRunning, folder.Dir)
 	}
 	if err != nil {
 		return nil, err
 	}
-	n.st, n.store = st, corestore.New(st, folder.Master)
+	n.st = st
+	n.store = corestore.New(st, folder.Master)
 	if err := n.open(c); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -55,6 +57,9 @@ func Open(folder *Folder, c Config) (*Node, error) {
 func (n *Node) open(c Config) error {
 	entries, err := readSpaces(n.folder.Dir)
 	if err != nil {
+		return err
+	}
+	if err := n.tie(len(entries) > 0); err != nil {
 		return err
 	}
 	if n.net, err = openNetwork(n.folder, c); err != nil {
@@ -68,6 +73,29 @@ func (n *Node) open(c Config) error {
 		n.spaces = append(n.spaces, s)
 	}
 	return n.finishLeaving()
+}
+
+// tie makes the folder's instance that of the store.
+func (n *Node) tie(remembers bool) error {
+	fresh, err := tieInstance(n.st, n.folder)
+	if fresh && remembers {
+		n.log.Warn("this node has a new instance: the store isn't the one that its feeds were written to, and writing on could sign a second history; feeds from before are read-only now and come back from peers",
+			"store", filepath.Join(n.folder.Dir, storeFolder))
+	}
+	return err
+}
+
+// Failed is closed when the store failed. It then takes no writes until the node
+// is opened again; Failure tells why.
+func (n *Node) Failed() <-chan struct{} { return n.st.Failed() }
+
+// Failure returns what Failed tells of, an error that wraps
+// hypercore.ErrStorageFailed, or nil.
+func (n *Node) Failure() error {
+	if err := n.st.Err(); err != nil {
+		return fmt.Errorf("the store of this node failed and nothing more is kept: mend the cause and start the daemon again: %w", err)
+	}
+	return nil
 }
 
 // Folder returns the folder that Open was given.
@@ -150,24 +178,6 @@ func (n *Node) openSpace(s *space) error {
 		s.Space = nil
 	}
 	return err
-}
-
-// Connect dials a peer by its address, which ends in /p2p/ and its ID, and finds
-// the spaces that both share.
-func (n *Node) Connect(ctx context.Context, address string) (Connected, error) {
-	info, err := parsePeer(address)
-	if err != nil {
-		return Connected{}, err
-	}
-	if err := n.net.networker.Connect(ctx, info); err != nil {
-		return Connected{}, fmt.Errorf("connect to %s: %w", info.ID, err)
-	}
-	return Connected{PeerID: info.ID.String()}, nil
-}
-
-// Connected is the answer to Connect.
-type Connected struct {
-	PeerID string `json:"peerId"`
 }
 
 // held returns a function that says whether a joined space other than s has the

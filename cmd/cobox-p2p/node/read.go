@@ -35,7 +35,7 @@ func (e *ChoiceError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "space %s has several feeds, name one of them:", e.Space)
 	for _, f := range e.Feeds {
-		fmt.Fprintf(&b, "\n  %s  writer %s, %d blocks", f.Key, f.Writer, f.Length)
+		fmt.Fprintf(&b, "\n  %s  writer %s, %s", f.Key, f.Writer, Count(f.Length, "block", "blocks"))
 	}
 	return b.String()
 }

@@ -162,7 +162,7 @@ func (n *Node) add(e entry) (SpaceInfo, error) {
 	if e.Name == "" {
 		e.Name = a.Discovery().String()[:8]
 	}
-	if err := checkSpaceName(e.Name); err != nil {
+	if err := checkNewName(e.Name); err != nil {
 		return SpaceInfo{}, err
 	}
 	n.changing.Lock()

@@ -123,6 +123,21 @@ func writeSpaces(dir string, list []entry) error {
 	return replaceFile(filepath.Join(dir, spacesFile), append(data, '\n'))
 }
 
+// textForms begin the text forms of addresses and secrets.
+var textForms = []string{"cbxopen", "cbxaddr", "cbxsecret"}
+
+// checkNewName is checkSpaceName for a name that is given now. One that looks
+// like an address or a secret is one that was mistyped, or stands in the wrong
+// place; it isn't repeated.
+func checkNewName(name string) error {
+	for _, begin := range textForms {
+		if strings.HasPrefix(strings.ToLower(name), begin) {
+			return useErrorf("the name of a space doesn't begin with %s, as an address or a secret does", begin)
+		}
+	}
+	return checkSpaceName(name)
+}
+
 // checkSpaceName returns a *UseError for what can't name a space.
 func checkSpaceName(name string) error {
 	switch {

@@ -1,8 +1,9 @@
 package node
 
 import (
-	"fmt"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/cobox-p2p/cobox-p2p/discovery"
 	"github.com/cobox-p2p/cobox-p2p/host"
@@ -46,7 +47,7 @@ type SpaceStatus struct {
 	Exchanged    bool            `json:"exchanged"` // the feed set, with a peer, since the daemon started
 	Discovery    DiscoveryStatus `json:"discovery"`
 	Peers        []string        `json:"peers"` // peer IDs
-	Tries        []TryStatus     `json:"tries"` // what came of offering the space to peers, the latest first
+	Tries        []TryStatus     `json:"tries"` // what came of offering the space to peers that have no session, the latest first
 	Feeds        []FeedStatus    `json:"feeds"`
 }
 
@@ -106,11 +107,13 @@ func (n *Node) spaceStatus(o *space) SpaceStatus {
 		Peers: []string{}, Tries: []TryStatus{}, Feeds: []FeedStatus{},
 	}
 	if err := o.usable(); err != nil {
-		s.Error = err.Error()
+		s.Error = Message(err)
 		return s
 	}
 	s.Exchanged = o.Exchanged()
+	connected := map[peer.ID]bool{}
 	for _, p := range o.member.Peers() {
+		connected[p.ID] = true
 		s.Peers = append(s.Peers, p.ID.String())
 	}
 	m := o.member.Status()
@@ -118,6 +121,9 @@ func (n *Node) spaceStatus(o *space) SpaceStatus {
 		s.Discovery = discoveryStatus(*m.Rendezvous, n.net.dht != nil)
 	}
 	for _, t := range m.Tries {
+		if connected[t.Peer.ID] {
+			continue // what failed before it came is of no interest
+		}
 		s.Tries = append(s.Tries, tryStatus(t))
 	}
 	for _, f := range o.Feeds() {
@@ -145,14 +151,14 @@ func discoveryStatus(d discovery.Status, dht bool) DiscoveryStatus {
 func roundStatus(r discovery.Round, on bool) RoundStatus {
 	s := RoundStatus{On: on, Done: when(r.Done), Next: when(r.Next), Tries: r.Tries}
 	if r.Err != nil {
-		s.Error = r.Err.Error()
+		s.Error = oneLine(Message(r.Err))
 	}
 	return s
 }
 
 func tryStatus(t host.Try) TryStatus {
 	return TryStatus{
-		PeerID: t.Peer.ID.String(), Source: t.Source, At: when(t.At), Why: t.Why, Failures: t.Failures, Next: when(t.Next),
+		PeerID: t.Peer.ID.String(), Source: t.Source, At: when(t.At), Why: oneLine(t.Why), Failures: t.Failures, Next: when(t.Next),
 	}
 }
 
@@ -190,12 +196,4 @@ func (n *Node) Peers() []Peer {
 		all = append(all, n.net.peer(p, names))
 	}
 	return all
-}
-
-// count counts things.
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
