@@ -2,6 +2,7 @@ package multifeed
 
 import (
 	"testing"
+	"time"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
 	"github.com/cobox-p2p/cobox-p2p/multifeed/wire"
@@ -250,5 +251,51 @@ func TestAnswersThatWaitAreLimited(t *testing.T) {
 	large.init(&Space{maxFeeds: MaxFeeds + 100})
 	if want := maxControl + 400; large.limit != want {
 		t.Errorf("limit with 100 feeds more = %d, want %d", large.limit, want)
+	}
+}
+
+// late is an exchange in whose Next something happens, as the reader may do at
+// any time.
+type late struct{ happen func() }
+
+func (l *late) Extensions() []string                   { return nil }
+func (l *late) Handle(string, []byte, time.Time) error { return nil }
+func (l *late) Added(*Feed)                            {}
+func (l *late) Next(time.Time) (string, []byte, error) {
+	if happen := l.happen; happen != nil {
+		l.happen = nil
+		happen()
+	}
+	return "", nil, nil
+}
+
+// The Want of a channel that opens while the writer looks for a frame must not
+// overtake its Open: the other side would drop it, and never tell what it holds.
+func TestOpenGoesBeforeItsChannel(t *testing.T) {
+	n := newNode(t, "alice")
+	s := n.open(NewOpenAddress(), WithEncryptionKey(EncryptionKey{1}))
+	f := fill(t, s, 1)
+	h := newHandSide(t, s)
+	defer h.x.leave(nil)
+	now := time.Now()
+	h.x.exchange = &late{happen: func() {
+		if err := h.x.table.remoteOpen(1, f.Discovery(), now); err != nil {
+			t.Error(err)
+		}
+	}}
+	var types []byte
+	for more := true; more; {
+		var err error
+		if more, err = h.write(now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, frame := range h.out {
+		if frame.Channel != 0 {
+			types = append(types, frame.Type)
+		}
+	}
+	if len(types) < 2 || types[0] != wire.TypeOpen || types[1] != wire.TypeWant {
+		t.Errorf("frames of the channel: types %v, want Open before Want", types)
 	}
 }

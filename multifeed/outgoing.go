@@ -157,6 +157,10 @@ func (w *writer) gatherChannel(now time.Time) (bool, error) {
 	o := &w.x.out
 	for {
 		o.mu.Lock()
+		if len(o.controls) > 0 { // came since gather looked: an Open goes before its channel
+			o.mu.Unlock()
+			return true, nil
+		}
 		if len(o.ready) == 0 {
 			o.mu.Unlock()
 			return false, nil
