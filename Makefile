@@ -30,7 +30,7 @@ test: js
 	$(GO) test -race -p 2 $(PKGS)
 
 js:
-	cd interop/js && { test -d node_modules || npm ci --no-audit --no-fund; }
+	cd interop/js && { test -d node_modules || npm ci --ignore-scripts --no-audit --no-fund; }
 
 # Every fuzz target of every package, one after the other.
 fuzz:
