@@ -12,7 +12,9 @@ var (
 	ErrNoBlocks    = errors.New("hypercore: append without blocks")
 	ErrSealed      = errors.New("hypercore: block is sealed and its key is not here")
 	ErrWrongKey    = errors.New("hypercore: block does not open with this key")
-	ErrDamaged     = errors.New("hypercore: stored feed is damaged")
+	// ErrDamaged says that the disk did not give back what was stored. See
+	// Feed.Audit and Feed.Repair.
+	ErrDamaged = errors.New("hypercore: stored feed is damaged")
 )
 
 // RemoteError says that a peer is at fault: it broke the protocol, or sent what

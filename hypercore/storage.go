@@ -44,7 +44,9 @@ type StoredFeed struct {
 // may be called from several goroutines at once. Slices that it returns belong
 // to the caller; slices given to it are not kept after the call.
 //
-// Reads see every batch whose Commit returned, durable or not.
+// Reads see every batch whose Commit returned, durable or not. What the disk
+// gives back is checked as far as the store can: a read of something that isn't
+// what was written returns an error that wraps ErrDamaged.
 type Storage interface {
 	// Feeds yields every stored feed in ascending order of its key.
 	Feeds() iter.Seq2[StoredFeed, error]
@@ -84,15 +86,26 @@ type Run struct {
 func (r Run) Span() Span { return Span{r.Start, uint64(len(r.Blocks))} }
 
 // FeedWrite is the part of a batch that concerns one feed. Writing to a feed
-// that is not stored creates it. Writing a block or a node that is held already
-// replaces it; by the tree's rules both are then the same.
+// that is not stored creates it. Its parts are applied in the order Truncate,
+// Clear, Nodes, Runs, Head. Writing a block or a node that is held already
+// changes nothing or replaces it; by the tree's rules both are then the same. To
+// replace a damaged block, a write clears it as well.
 type FeedWrite struct {
 	Key   Key
 	Head  *Head // nil leaves the head as it is
 	Nodes []merkle.Node
 	Runs  []Run
-	// Drop removes the feed with all of its blocks, nodes and head; the other
-	// fields are then ignored.
+	// Anchor is nodes that are held already: with them, Nodes and the blocks of
+	// Runs lead up to the roots of Head. A store may keep them beside long runs,
+	// so that what lies there can be verified when its index is lost.
+	Anchor []merkle.Node
+	// Clear removes blocks and gives their space back. Nodes stay.
+	Clear []Span
+	// Truncate removes all blocks and nodes that don't belong to the first
+	// Head.Length blocks. It needs Head.
+	Truncate bool
+	// Drop removes the feed with all of its blocks, nodes and head and gives the
+	// space back; the other fields are then ignored.
 	Drop bool
 }
 

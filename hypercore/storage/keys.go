@@ -2,7 +2,7 @@ package storage
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
 )
@@ -45,8 +45,8 @@ var (
 )
 
 // ErrDamaged is wrapped by what a read returns when the disk gave back a record
-// that this package can't have written.
-var ErrDamaged = errors.New("storage: damaged record")
+// that this package can't have written. It wraps hypercore.ErrDamaged.
+var ErrDamaged = fmt.Errorf("%w: unreadable record", hypercore.ErrDamaged)
 
 // dataKey is the key of a record under a feed's id.
 type dataKey [dataKeySize]byte
