@@ -203,7 +203,10 @@ func (f *Feed) Entry() Entry { return f.entry() }
 // into the space, when policy and limits allow it, and notes its length. It
 // fetches nothing: that is up to sessions. An error is nobody's fault.
 func (s *Space) TakeAnnounced(a Announcement) (*Feed, error) {
-	f := s.byDiscovery(a.Entry.Feed.Discovery())
+	f, err := s.byDiscovery(a.Entry.Feed.Discovery())
+	if err != nil {
+		return nil, err
+	}
 	if f == nil {
 		if s.policy != nil {
 			offer := Offer{Space: s.address, Feed: a.Entry.Feed, Length: a.Entry.Length, Remote: a.Author}
@@ -211,7 +214,6 @@ func (s *Space) TakeAnnounced(a Announcement) (*Feed, error) {
 				return nil, err
 			}
 		}
-		var err error
 		if f, err = s.Add(a.Entry.Feed, a.Entry.Admission); err != nil {
 			return nil, err
 		}

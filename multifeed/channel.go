@@ -109,14 +109,29 @@ func (t *channels) remoteOpen(id uint64, dk hypercore.DiscoveryKey, now time.Tim
 	if id == 0 {
 		return &ProtocolError{Code: CodeProtocol, Reason: "Open on channel 0"}
 	}
+	feed, err := t.x.space.byDiscovery(dk)
+	if err != nil {
+		return err
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	// Once more with the lock, so that a feed that comes now is seen here or
+	// finds the channel.
+	for feed == nil && t.x.space.has(dk) {
+		t.mu.Unlock()
+		feed, err = t.x.space.byDiscovery(dk)
+		t.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	return t.remoteOpenLocked(id, dk, feed, now)
+}
+
+func (t *channels) remoteOpenLocked(id uint64, dk hypercore.DiscoveryKey, feed *Feed, now time.Time) error {
 	if !t.opens.take(1, now) {
 		return &ProtocolError{Code: CodeLimit, Reason: fmt.Sprintf("over %d channels opened in a minute", t.opens.limit)}
 	}
-	// Looked up with the lock, so that a feed that comes now is seen here or
-	// finds the channel.
-	feed := t.x.space.byDiscovery(dk)
 	if t.byRemote[id] != nil {
 		return &ProtocolError{Code: CodeProtocol, Reason: fmt.Sprintf("Open on channel %d, which is open", id)}
 	}

@@ -196,7 +196,7 @@ func TestDeclinedOpenIsClosed(t *testing.T) {
 	// Opened by the remote after all, it is opened here again.
 	r.mustSend(1, &wire.Open{DiscoveryKey: dk})
 	r.wantAlive()
-	if r.session.PeerOf(v.byDiscovery(dk)) == nil {
+	if f, err := v.Feed(keys[0]); err != nil || r.session.PeerOf(f) == nil {
 		t.Error("the feed is not replicated")
 	}
 }

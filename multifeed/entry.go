@@ -97,7 +97,10 @@ func (x *Session) takeEntry(e Entry) (*Feed, error) {
 	if err := s.checkFeed(e.Feed); err != nil {
 		return nil, &ProtocolError{Code: CodeProof, Reason: "feed set", Err: err}
 	}
-	f := s.byDiscovery(e.Feed.Discovery())
+	f, err := s.byDiscovery(e.Feed.Discovery())
+	if err != nil {
+		return nil, err
+	}
 	if f == nil && s.address.Kind == KindSigned {
 		if err := VerifyAdmission(s.address, e.Feed, e.Admission); err != nil {
 			return nil, &ProtocolError{Code: CodeProof, Reason: "feed set", Err: err}
@@ -109,7 +112,6 @@ func (x *Session) takeEntry(e Entry) (*Feed, error) {
 		}
 	}
 	if f == nil {
-		var err error
 		if f, err = x.acceptOffer(e); err != nil && !errors.Is(err, errRefused) {
 			return nil, err
 		}

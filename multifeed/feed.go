@@ -3,9 +3,7 @@ package multifeed
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -16,13 +14,16 @@ import (
 
 // Feed is one feed of a space. What it inherits of hypercore.Feed seals and
 // opens blocks with the space's key.
+//
+// A Feed stays open as long as somebody holds it.
 type Feed struct {
 	*hypercore.Feed
+	space     *Space
+	place     uint32 // in the space's set
 	name      string
 	admission Admission // zero in open spaces
 	own       bool
-	stop      func()        // ends the notification of events; never nil
-	known     atomic.Uint64 // length of the longest signed head that was shown by a peer
+	give      func() // gives back what the feed has open; refers to no Feed
 }
 
 // Name returns the writer's name for a feed of this node, and for others the
@@ -37,17 +38,28 @@ func (f *Feed) Admission() Admission { return f.admission }
 
 // KnownLength returns the feed's length in blocks as far as anybody showed a
 // signed head of it; the blocks need not be here yet.
-func (f *Feed) KnownLength() uint64 { return max(f.known.Load(), f.Length()) }
+func (f *Feed) KnownLength() uint64 {
+	length := f.Length()
+	s := f.space
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.set.known[f.place]
+	if known <= length {
+		delete(s.set.known, f.place)
+	}
+	return max(known, length)
+}
 
 // noteKnown takes the length of an entry whose head was verified if it is the
 // longest.
 func (f *Feed) noteKnown(length uint64) {
-	for {
-		known := f.known.Load()
-		if length <= known || f.known.CompareAndSwap(known, length) {
-			return
-		}
+	if length <= f.Length() {
+		return
 	}
+	s := f.space
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.set.known[f.place] = max(length, s.set.known[f.place])
 }
 
 // checkName returns ErrName for what can't be a writer's name.
@@ -128,63 +140,6 @@ func decodeFeedRecord(key, value []byte) (r feedRecord, err error) {
 		}
 	}
 	return r, nil
-}
-
-// loadSet opens what the store knows of the space's feeds.
-func (s *Space) loadSet() error {
-	prefix := s.recordPrefix()
-	var records []feedRecord
-	for rec, err := range s.store.Storage().Records(prefix) {
-		if err != nil {
-			return err
-		}
-		r, err := decodeFeedRecord(rec.Key[len(prefix):], rec.Value)
-		if err != nil {
-			return err
-		}
-		records = append(records, r)
-	}
-	sortRecords(records)
-	for _, r := range records {
-		f, err := s.openFeed(r)
-		if err != nil {
-			return err
-		}
-		s.feeds[f.Discovery()] = f
-		s.order = append(s.order, f)
-	}
-	return nil
-}
-
-// openFeed opens the feed of a record with the space's keys.
-func (s *Space) openFeed(r feedRecord) (*Feed, error) {
-	var core *hypercore.Feed
-	var err error
-	own := r.name != "" && r.instance == s.instance && s.Writable()
-	if own {
-		core, err = s.store.Named(s.writerName(r.name))
-		if err == nil && core.Key() != r.key {
-			// Another master key: the feed is not ours any more.
-			own = false
-		}
-	}
-	if !own {
-		core, err = s.store.Feed(r.key)
-	}
-	if err != nil {
-		return nil, err
-	}
-	f := &Feed{name: r.name, admission: r.admission, own: own}
-	if r.name == "" {
-		f.name = strconv.FormatUint(r.number, 10)
-	}
-	if s.key != nil {
-		f.Feed = core.WithSeal(hypercore.NewSeal(s.key.BlockKey(s.address.Kind, r.key)))
-	} else {
-		f.Feed = core.Blind()
-	}
-	f.stop = core.Notify(func(e hypercore.Event) { s.feedEvent(f, e) })
-	return f, nil
 }
 
 // writerName returns the corestore name of a writer of this node. See

@@ -165,8 +165,8 @@ func settledWell(t *testing.T, sides [2]*handSide, union map[hypercore.Discovery
 			if n := h.opened[f.Discovery()]; n != 1 {
 				t.Errorf("side %d: feed %.8s was opened %d times", i, f.Discovery(), n)
 			}
-			other := sides[1-i].space.byDiscovery(f.Discovery())
-			if other == nil || other.Durable() != f.Durable() || f.Durable() < f.KnownLength() {
+			other, err := sides[1-i].space.Feed(f.Key())
+			if err != nil || other.Durable() != f.Durable() || f.Durable() < f.KnownLength() {
 				t.Errorf("side %d: feed %.8s has %d blocks of %d, not as on the other side", i, f.Discovery(), f.Durable(), f.KnownLength())
 			}
 		}

@@ -18,12 +18,12 @@ const listName = "cobox/list/1"
 // later those that come. See interop/spec/feedset.md.
 type List struct {
 	x    *Session
-	rate rate // reader's
-	pace rate // writer's
+	rate rate   // reader's
+	pace rate   // writer's
+	next uint32 // writer's: places in the space's set below it were sent or left out
 
 	mu       sync.Mutex // guards all below
 	resume   time.Time  // nothing is told before
-	next     int        // feeds of the space below it were sent or left out
 	sentLast bool
 	gotLast  bool
 	told     map[hypercore.DiscoveryKey]struct{} // feeds that the remote told of
@@ -69,40 +69,54 @@ func (l *List) Next(now time.Time) (string, []byte, error) {
 // page returns what is to be told next, the feeds among these, or left out of
 // it, that the remote has told of, and whether the sets are exchanged with it.
 func (l *List) page(now time.Time) (page []byte, both []*Feed, done bool) {
+	feeds, next, more := l.x.space.feedsFrom(l.next, MaxPageEntries)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	feeds := l.x.space.feedsFrom(l.next)
-	for n := 0; len(feeds) > 0 && n < MaxPageEntries; feeds = feeds[1:] {
+	for len(feeds) > 0 {
 		f := feeds[0]
 		_, told := l.told[f.Discovery()]
-		if told && f.DurableHead().Length == 0 {
-			// It came from there, perhaps long before it was taken in here.
-			both = append(both, f)
-			l.next++
-			continue
-		}
-		if now.Before(l.resume) {
-			break
-		}
-		if !l.pace.take(1, now) {
-			l.resume = l.pace.since.Add(l.pace.per)
-			time.AfterFunc(l.resume.Sub(now), l.x.out.wake)
-			break
+		// What came from there, perhaps long before it was taken in here, isn't
+		// told back.
+		if !told || f.DurableHead().Length > 0 {
+			if !l.mayTellLocked(now) {
+				break
+			}
+			page = protowire.AppendTag(page, pageEntry, protowire.BytesType)
+			page = protowire.AppendBytes(page, appendEntry(nil, f.entry()))
 		}
 		if told {
 			both = append(both, f)
 		}
-		page = protowire.AppendTag(page, pageEntry, protowire.BytesType)
-		page = protowire.AppendBytes(page, appendEntry(nil, f.entry()))
-		l.next++
-		n++
+		l.next = f.place + 1
+		feeds = feeds[1:]
 	}
-	if len(feeds) == 0 && !l.sentLast {
+	if len(feeds) > 0 {
+		return page, both, false
+	}
+	if l.next = next; more {
+		l.x.out.wake()
+		return page, both, false
+	}
+	if !l.sentLast {
 		l.sentLast = true
 		page = protowire.AppendVarint(protowire.AppendTag(page, pageLast, protowire.VarintType), 1)
 		done = l.gotLast
 	}
 	return page, both, done
+}
+
+// mayTellLocked takes one entry from what may be told in a minute. When that is
+// used up, it sees to it that the session is woken when there is more.
+func (l *List) mayTellLocked(now time.Time) bool {
+	if now.Before(l.resume) {
+		return false
+	}
+	if l.pace.take(1, now) {
+		return true
+	}
+	l.resume = l.pace.since.Add(l.pace.per)
+	time.AfterFunc(l.resume.Sub(now), l.x.out.wake)
+	return false
 }
 
 // Handle implements Exchange.

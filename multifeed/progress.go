@@ -2,6 +2,7 @@ package multifeed
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -37,23 +38,52 @@ func (p Progress) Synced() bool {
 
 // Progress returns what is lacking now.
 func (s *Space) Progress() Progress {
-	feeds := s.Feeds()
 	p := Progress{Exchanged: s.Exchanged()}
 	sessions := slices.DeleteFunc(s.Sessions(), func(x *Session) bool { return !x.Exchanged() })
-	for _, f := range feeds {
-		if known, held := f.lengthWith(sessions), f.Durable(); held < known {
+	p.Peers = len(sessions)
+	unshared := make([][]Lack, len(sessions))
+	blocks := make([]uint64, len(sessions))
+	for place := range uint32(s.Len()) {
+		f, lacks := s.standing(place)
+		if f == nil && (lacks || len(sessions) > 0) {
+			// What is to be fetched of it, or told to whom, only the feed knows.
+			var err error
+			if f, err = s.feedAt(place); err != nil {
+				s.logUnopened(place, err)
+				continue
+			}
+		}
+		if f == nil {
+			continue
+		}
+		held := f.Durable()
+		if known := f.lengthWith(sessions); held < known {
 			p.Missing = append(p.Missing, Lack{f, known - held})
 		}
-	}
-	least := uint64(0)
-	for _, x := range sessions {
-		lacks, blocks := x.lacks(feeds)
-		if p.Peers == 0 || blocks < least {
-			p.Unshared, least = lacks, blocks
+		for i, x := range sessions {
+			if n := x.lacks(f, held); n > 0 {
+				unshared[i] = append(unshared[i], Lack{f, n})
+				blocks[i] += n
+			}
 		}
-		p.Peers++
+	}
+	if len(sessions) > 0 {
+		p.Unshared = unshared[slices.Index(blocks, slices.Min(blocks))]
 	}
 	return p
+}
+
+// standing returns the Feed of a member if it is live, else whether the store
+// holds less of it than its head says.
+func (s *Space) standing(place uint32) (f *Feed, lacks bool) {
+	s.mu.Lock()
+	f, key := s.set.live[place].Value(), s.set.list[place].key
+	s.mu.Unlock()
+	if f != nil {
+		return f, false
+	}
+	stored, err := s.store.Storage().Feed(key)
+	return nil, err == nil && stored.Blocks < stored.Head.Length || err != nil && !errors.Is(err, hypercore.ErrNoFeed)
 }
 
 // lengthWith returns how many blocks the feed has by what is verified here and by
@@ -71,24 +101,16 @@ func (f *Feed) lengthWith(sessions []*Session) uint64 {
 	return known
 }
 
-// lacks returns what the peer did not tell that it holds of what is durable
-// here.
-func (x *Session) lacks(feeds []*Feed) (lacks []Lack, blocks uint64) {
-	for _, f := range feeds {
-		held := f.Durable()
-		if held == 0 {
-			continue
-		}
-		n := held
-		if p := x.table.peerOf(f.Discovery()); p != nil {
-			n = p.RemoteLacks()
-		}
-		if n > 0 {
-			lacks = append(lacks, Lack{f, n})
-			blocks += n
-		}
+// lacks returns how many of the held blocks, those durable here, the peer did
+// not tell that it holds.
+func (x *Session) lacks(f *Feed, held uint64) uint64 {
+	if held == 0 {
+		return 0
 	}
-	return lacks, blocks
+	if p := x.table.peerOf(f.Discovery()); p != nil {
+		return p.RemoteLacks()
+	}
+	return held
 }
 
 // syncPause is the shortest time between two looks at the progress.

@@ -125,6 +125,7 @@ func TestSilentPeerIsGivenUp(t *testing.T) {
 func asker(t *testing.T, nv *node, v *Space, f *Feed, requests int) *raw {
 	t.Helper()
 	r := newRaw(t, "asker", nv, v, nv.party())
+	synctest.Wait() // until the first frames, which nobody reads, block the writer
 	var b []byte
 	frames := []wire.Message{&wire.Open{DiscoveryKey: f.Discovery()}, &hypercore.Want{Length: hypercore.MaxWant}}
 	for i := range requests {

@@ -1,7 +1,6 @@
 package multifeed
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,10 +8,6 @@ import (
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
 )
-
-func sortRecords(records []feedRecord) {
-	slices.SortFunc(records, func(a, b feedRecord) int { return cmp.Compare(a.number, b.number) })
-}
 
 // Writer returns the feed that this node writes under that name, and makes it
 // when it is asked for the first time. It returns ErrNoKey on a seeder,
@@ -30,7 +25,11 @@ func (s *Space) Writer(name string) (*Feed, error) {
 		return nil, ErrNoSecret
 	}
 	key := s.store.NamedKey(s.writerName(name))
-	if f := s.byDiscovery(key.Discovery()); f != nil {
+	f, err := s.byDiscovery(key.Discovery())
+	if err != nil {
+		return nil, err
+	}
+	if f != nil {
 		if !f.own {
 			return nil, fmt.Errorf("%w: %q, feed %.8s", ErrInstance, name, f.Discovery())
 		}
@@ -44,7 +43,7 @@ func (s *Space) Writer(name string) (*Feed, error) {
 	if s.secret != nil {
 		r.admission = s.secret.Admit(r.key)
 	}
-	f, err := s.addFeed(r)
+	f, err = s.addFeed(r)
 	if err == nil && !f.own { // it came from a peer meanwhile
 		return nil, fmt.Errorf("%w: %q, feed %.8s", ErrInstance, name, f.Discovery())
 	}
@@ -106,11 +105,13 @@ func (s *Space) storeFeed(r feedRecord) (f *Feed, added bool, err error) {
 	defer s.adding.Unlock()
 	dk := r.key.Discovery()
 	s.mu.Lock()
-	there, count, closed := s.feeds[dk], len(s.order), s.closed
+	place, there := s.set.find(dk)
+	count, closed := len(s.set.list), s.closed
 	s.mu.Unlock()
 	switch {
-	case there != nil:
-		return there, false, nil
+	case there:
+		f, err = s.feedAt(place)
+		return f, false, err
 	case closed:
 		return nil, false, ErrClosed
 	case count >= s.maxFeeds:
@@ -124,13 +125,12 @@ func (s *Space) storeFeed(r feedRecord) (f *Feed, added bool, err error) {
 		Records: []hypercore.Record{{Key: append(s.recordPrefix(), r.key[:]...), Value: r.encode()}},
 	})
 	if err != nil {
-		f.stop()
+		f.give()
 		return nil, false, fmt.Errorf("add feed %.8s: %w", dk, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.feeds[dk] = f
-	s.order = append(s.order, f)
+	s.adoptLocked(s.set.add(r.key, uint32(r.number)), f)
 	return f, true, nil
 }
 
@@ -139,14 +139,14 @@ func (s *Space) storeFeed(r feedRecord) (f *Feed, added bool, err error) {
 // keep.
 func (s *Space) Forget(keep func(hypercore.Key) bool) error {
 	s.mu.Lock()
-	closed, feeds := s.closed, s.order
+	closed, feeds := s.closed, s.set.list
 	s.mu.Unlock()
 	if !closed {
 		return errors.New("multifeed: a space must be closed before it is forgotten")
 	}
 	b := &hypercore.Batch{Urgent: true}
-	for _, f := range feeds {
-		key := f.Key()
+	for _, m := range feeds {
+		key := m.key
 		b.Records = append(b.Records, hypercore.Record{Key: append(s.recordPrefix(), key[:]...)})
 		if keep != nil && keep(key) {
 			continue

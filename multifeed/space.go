@@ -67,12 +67,16 @@ type Space struct {
 	about    About
 	log      *slog.Logger
 
-	adding sync.Mutex // held over I/O by whoever adds a feed
+	adding  sync.Mutex // held over I/O by whoever adds a feed
+	opening sync.Mutex // held over I/O by whoever opens a feed of the set
+	gone    struct {
+		sync.Mutex // guards list
+		list       []leftover
+	}
 
 	mu         sync.Mutex // guards all below; never held over I/O
 	closed     bool
-	feeds      map[hypercore.DiscoveryKey]*Feed
-	order      []*Feed // by arrival
+	set        members
 	changed    chan struct{}
 	sessions   map[*Session]struct{}
 	exchanged  bool // the feed set was exchanged with a peer since Open
@@ -154,7 +158,7 @@ func Open(store *corestore.Store, address Address, opts ...Option) (*Space, erro
 	s := &Space{
 		store: store, address: address, instance: NewInstance(), maxFeeds: MaxFeeds,
 		log:        slog.New(slog.DiscardHandler),
-		feeds:      map[hypercore.DiscoveryKey]*Feed{},
+		set:        newMembers(),
 		changed:    make(chan struct{}),
 		sessions:   map[*Session]struct{}{},
 		extensions: map[string]*Extension{},
@@ -187,34 +191,61 @@ func (s *Space) Writable() bool {
 	return s.key != nil && (s.address.Kind == KindOpen || s.secret != nil)
 }
 
-// Feeds returns the space's feeds by the order of their arrival here.
+// Feeds returns the space's feeds by the order of their arrival here. It opens
+// all of them, see All.
 func (s *Space) Feeds() []*Feed {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]*Feed(nil), s.order...)
+	feeds := make([]*Feed, 0, s.Len())
+	for f := range s.All() {
+		feeds = append(feeds, f)
+	}
+	return feeds
+}
+
+// All yields the feeds that the space has now by the order of their arrival
+// here. Each is opened when its turn comes and closed again when nobody holds it
+// any more. One that can't be opened because the store fails is left out.
+func (s *Space) All() iter.Seq[*Feed] {
+	return func(yield func(*Feed) bool) {
+		for place := range uint32(s.Len()) {
+			f, err := s.feedAt(place)
+			if err != nil {
+				s.logUnopened(place, err)
+				continue
+			}
+			if !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Space) logUnopened(place uint32, err error) {
+	s.log.Error("feed not opened", "feed", fmt.Sprintf("%.8s", s.keyAt(place).Discovery()), "err", err)
 }
 
 // Feed returns the feed of that key or ErrUnknownFeed.
 func (s *Space) Feed(key hypercore.Key) (*Feed, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f := s.feeds[key.Discovery()]; f != nil {
-		return f, nil
+	f, err := s.byDiscovery(key.Discovery())
+	if err == nil && f == nil {
+		return nil, ErrUnknownFeed
 	}
-	return nil, ErrUnknownFeed
+	return f, err
 }
 
-func (s *Space) byDiscovery(dk hypercore.DiscoveryKey) *Feed {
+// byDiscovery returns the feed with that discovery key, nil when it isn't in the
+// set.
+func (s *Space) byDiscovery(dk hypercore.DiscoveryKey) (*Feed, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.feeds[dk]
-}
-
-// feedsFrom returns the feeds that arrived n-th and later.
-func (s *Space) feedsFrom(n int) []*Feed {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.order[n:len(s.order):len(s.order)]
+	place, ok := s.set.find(dk)
+	s.mu.Unlock()
+	if !ok {
+		return nil, nil
+	}
+	f, err := s.feedAt(place)
+	if err != nil {
+		return nil, fmt.Errorf("open feed %.8s: %w", dk, err)
+	}
+	return f, nil
 }
 
 // Sessions returns the sessions of now.
@@ -228,28 +259,34 @@ func (s *Space) Sessions() []*Session {
 // ctx ends or the space is closed.
 func (s *Space) Watch(ctx context.Context) iter.Seq[*Feed] {
 	return func(yield func(*Feed) bool) {
-		for n := 0; ; n++ {
-			s.mu.Lock()
-			for n >= len(s.order) && !s.closed && ctx.Err() == nil {
-				changed := s.changed
-				s.mu.Unlock()
-				select {
-				case <-changed:
-				case <-ctx.Done():
-				}
-				s.mu.Lock()
+		for place := uint32(0); s.waitMember(ctx, place); place++ {
+			f, err := s.feedAt(place)
+			if err != nil {
+				s.logUnopened(place, err)
+				continue
 			}
-			if s.closed || ctx.Err() != nil {
-				s.mu.Unlock()
-				return
-			}
-			f := s.order[n]
-			s.mu.Unlock()
 			if !yield(f) {
 				return
 			}
 		}
 	}
+}
+
+// waitMember returns when the set has a member at that place, and false when the
+// space or ctx ended.
+func (s *Space) waitMember(ctx context.Context, place uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for int(place) >= len(s.set.list) && !s.closed && ctx.Err() == nil {
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+	}
+	return !s.closed && ctx.Err() == nil
 }
 
 // Changed returns a channel that is closed at the next change of the feed set,
@@ -287,7 +324,6 @@ func (s *Space) Close() error {
 	s.closed = true
 	s.changedLocked()
 	open := slices.Collect(maps.Keys(s.sessions))
-	feeds := s.order
 	s.mu.Unlock()
 	s.adding.Unlock()
 	for _, x := range open {
@@ -296,8 +332,6 @@ func (s *Space) Close() error {
 	for _, x := range open {
 		<-x.done
 	}
-	for _, f := range feeds {
-		f.stop()
-	}
+	s.giveBackAll()
 	return nil
 }

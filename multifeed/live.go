@@ -1,0 +1,155 @@
+package multifeed
+
+import (
+	"runtime"
+	"strconv"
+	"weak"
+
+	"github.com/cobox-p2p/cobox-p2p/hypercore"
+)
+
+// leftover is what a Feed that was collected leaves to be given back.
+type leftover struct {
+	place uint32
+	give  func()
+}
+
+// feedAt returns the Feed of a member, and makes it when nobody holds one. Who
+// holds it keeps the feed open; the garbage collector finds out who doesn't.
+func (s *Space) feedAt(place uint32) (*Feed, error) {
+	s.mu.Lock()
+	f, m := s.set.live[place].Value(), s.set.list[place]
+	s.mu.Unlock()
+	if f != nil {
+		return f, nil
+	}
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	s.giveBack()
+	s.mu.Lock()
+	f = s.set.live[place].Value()
+	s.mu.Unlock()
+	if f != nil {
+		return f, nil
+	}
+	value, err := s.store.Storage().Record(append(s.recordPrefix(), m.key[:]...))
+	if err != nil {
+		return nil, err
+	}
+	r, err := decodeFeedRecord(m.key[:], value)
+	if err != nil {
+		return nil, err
+	}
+	f, err = s.openFeed(r)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	closed := s.closed
+	if !closed {
+		s.adoptLocked(place, f)
+	}
+	s.mu.Unlock()
+	if closed {
+		f.give()
+		return nil, ErrClosed
+	}
+	return f, nil
+}
+
+// adoptLocked makes f the Feed of the member.
+func (s *Space) adoptLocked(place uint32, f *Feed) {
+	f.place = place
+	s.set.live[place] = weak.Make(f)
+	runtime.AddCleanup(f, s.collected, leftover{place, f.give})
+}
+
+// collected notes that nobody holds a Feed any more. It is called by the
+// runtime, from a goroutine of its own.
+func (s *Space) collected(l leftover) {
+	s.gone.Lock()
+	defer s.gone.Unlock()
+	s.gone.list = append(s.gone.list, l)
+}
+
+// giveBack closes what collected Feeds had open.
+func (s *Space) giveBack() {
+	s.gone.Lock()
+	list := s.gone.list
+	s.gone.list = nil
+	s.gone.Unlock()
+	for _, l := range list {
+		l.give()
+		s.mu.Lock()
+		if p, ok := s.set.live[l.place]; ok && p.Value() == nil {
+			delete(s.set.live, l.place)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// giveBackAll closes what all Feeds have open.
+func (s *Space) giveBackAll() {
+	s.giveBack()
+	s.mu.Lock()
+	live := s.set.live
+	s.set.live = map[uint32]weak.Pointer[Feed]{}
+	s.mu.Unlock()
+	for _, p := range live {
+		if f := p.Value(); f != nil {
+			f.give()
+		}
+	}
+}
+
+// feedsFrom returns up to n feeds from a place on, without those that can't be
+// opened, and the place behind them, and says whether there are others.
+func (s *Space) feedsFrom(place uint32, n int) (feeds []*Feed, next uint32, more bool) {
+	end := uint32(s.Len())
+	for ; place < end && len(feeds) < n; place++ {
+		f, err := s.feedAt(place)
+		if err != nil {
+			s.logUnopened(place, err)
+			continue
+		}
+		feeds = append(feeds, f)
+	}
+	return feeds, place, place < end
+}
+
+// openFeed opens the feed of a record with the space's keys.
+func (s *Space) openFeed(r feedRecord) (*Feed, error) {
+	var core *hypercore.Feed
+	var err error
+	own := r.name != "" && r.instance == s.instance && s.Writable()
+	if own {
+		core, err = s.store.Named(s.writerName(r.name))
+		if err == nil && core.Key() != r.key {
+			// Another master key: the feed is not ours any more.
+			own = false
+		}
+	}
+	if !own {
+		core, err = s.store.Feed(r.key)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f := &Feed{space: s, name: r.name, admission: r.admission, own: own}
+	if r.name == "" {
+		f.name = strconv.FormatUint(r.number, 10)
+	}
+	if s.key != nil {
+		f.Feed = core.WithSeal(hypercore.NewSeal(s.key.BlockKey(s.address.Kind, r.key)))
+	} else {
+		f.Feed = core.Blind()
+	}
+	// The feed must not keep f from being collected.
+	p := weak.Make(f)
+	f.give = core.Notify(func(e hypercore.Event) {
+		if f := p.Value(); f != nil {
+			s.feedEvent(f, e)
+		}
+	})
+	return f, nil
+}
