@@ -17,9 +17,10 @@ const (
 
 type appendCall struct {
 	blocks [][]byte
-	size   uint64 // bytes of the blocks, and blockCost for each
-	taken  bool   // by a commit; guarded by core.mu
-	seq    uint64 // of the first block; set before done
+	leaves []merkle.Node // of blocks; without index
+	size   uint64        // bytes of the blocks, and blockCost for each
+	taken  bool          // by a commit; guarded by core.mu
+	seq    uint64        // of the first block; set before done
 	done   chan error
 }
 
@@ -40,19 +41,9 @@ func (f *Feed) Append(ctx context.Context, blocks ...[]byte) (seq uint64, err er
 	case len(blocks) == 0:
 		return 0, ErrNoBlocks
 	}
-	call := &appendCall{blocks: blocks, done: make(chan error, 1)}
-	if f.seal != nil {
-		call.blocks = make([][]byte, len(blocks))
-	}
-	for i, b := range blocks {
-		if f.seal != nil {
-			b = f.seal.Seal(make([]byte, 0, len(b)+SealOverhead), b)
-			call.blocks[i] = b
-		}
-		if len(b) > MaxBlock {
-			return 0, ErrBlockSize
-		}
-		call.size += uint64(len(b)) + blockCost
+	call, err := f.newCall(blocks)
+	if err != nil {
+		return 0, err
 	}
 	if err := f.enqueue(ctx, call); err != nil {
 		return 0, fmt.Errorf("append to feed %s: %w", f.discovery, err)
@@ -63,16 +54,56 @@ func (f *Feed) Append(ctx context.Context, blocks ...[]byte) (seq uint64, err er
 	return call.seq, nil
 }
 
+// newCall seals and hashes the blocks, before their turn comes.
+func (f *Feed) newCall(blocks [][]byte) (*appendCall, error) {
+	overhead, size := 0, 0
+	if f.seal != nil {
+		overhead = SealOverhead
+	}
+	for _, b := range blocks {
+		if len(b)+overhead > MaxBlock {
+			return nil, ErrBlockSize
+		}
+		size += len(b) + overhead
+	}
+	call := &appendCall{
+		blocks: blocks, leaves: make([]merkle.Node, len(blocks)),
+		size: uint64(size + len(blocks)*blockCost), done: make(chan error, 1),
+	}
+	if f.seal != nil {
+		call.blocks = make([][]byte, len(blocks))
+	}
+	onAllCores(len(blocks), size, func(i int) {
+		if f.seal != nil {
+			call.blocks[i] = f.seal.Seal(make([]byte, 0, len(blocks[i])+SealOverhead), blocks[i])
+		}
+		call.leaves[i] = merkle.Leaf(0, call.blocks[i])
+	})
+	return call, nil
+}
+
+// mayAppend returns why nothing can be appended now.
+func (c *core) mayAppend() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return ErrClosed
+	case !c.keys.Valid():
+		return ErrNotWritable
+	}
+	return c.forkedLocked()
+}
+
 // enqueue returns when the call was taken by a commit, its own or another's.
 func (c *core) enqueue(ctx context.Context, call *appendCall) error {
+	if err := c.mayAppend(); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		return ErrClosed
-	}
-	if err := c.forkedLocked(); err != nil {
-		c.mu.Unlock()
-		return err
 	}
 	c.queue = append(c.queue, call)
 	c.mu.Unlock()
@@ -132,34 +163,53 @@ func (c *core) take(call *appendCall) []*appendCall {
 
 // appendAll commits the calls under one signature. The caller holds c.writing.
 func (c *core) appendAll(calls []*appendCall) {
-	c.mu.Lock()
-	roots, keys := c.roots.Clone(), c.keys
-	c.mu.Unlock()
-
-	run := Run{Start: roots.Length()}
-	size := roots.Size()
-	var nodes []merkle.Node
-	for _, call := range calls {
-		call.seq = roots.Length()
-		for _, b := range call.blocks {
-			nodes = roots.Append(merkle.Leaf(roots.Length(), b), nodes)
+	blocks, leaves := calls[0].blocks, calls[0].leaves
+	if len(calls) > 1 {
+		blocks, leaves = nil, nil
+		for _, call := range calls {
+			blocks, leaves = append(blocks, call.blocks...), append(leaves, call.leaves...)
 		}
-		run.Blocks = append(run.Blocks, call.blocks...)
 	}
-	head := Head{Length: roots.Length(), Size: roots.Size(), RootHash: roots.Hash()}
-	head.Signature = keys.Sign(Signable(head.RootHash, head.Length))
-
+	c.mu.Lock()
+	seq := c.head.Length
+	c.mu.Unlock()
+	for _, call := range calls {
+		call.seq = seq
+		seq += uint64(len(call.blocks))
+	}
 	tell := func(err error) {
 		for _, call := range calls {
 			call.done <- err
 		}
 	}
-	w := &change{roots: &roots, head: head, span: run.Span(), bytes: roots.Size() - size, done: tell}
-	err := c.commit(w, &Batch{
-		Urgent: true,
-		Feeds:  []FeedWrite{{Key: c.key, Head: &head, Nodes: nodes, Runs: []Run{run}}},
-	})
-	if err != nil {
+	if err := c.appendLeaves(blocks, leaves, true, tell); err != nil {
 		tell(err)
 	}
+}
+
+// appendLeaves commits blocks whose leaves are hashed but for their index, under
+// one signature. durable is called when the commit is; it may be nil. The caller
+// holds c.writing.
+func (c *core) appendLeaves(blocks [][]byte, leaves []merkle.Node, urgent bool, durable func(error)) error {
+	if err := c.mayAppend(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	roots, keys := c.roots.Clone(), c.keys
+	c.mu.Unlock()
+
+	anchor, size := roots.Nodes(), roots.Size()
+	run := Run{Start: roots.Length(), Blocks: blocks}
+	nodes := make([]merkle.Node, 0, 2*len(leaves)+1)
+	for _, leaf := range leaves {
+		leaf.Index = 2 * roots.Length()
+		nodes = roots.Append(leaf, nodes)
+	}
+	head := Head{Length: roots.Length(), Size: roots.Size(), RootHash: roots.Hash()}
+	head.Signature = keys.Sign(Signable(head.RootHash, head.Length))
+	w := &change{roots: &roots, head: head, span: run.Span(), bytes: roots.Size() - size, done: durable}
+	return c.commit(w, &Batch{
+		Urgent: urgent,
+		Feeds:  []FeedWrite{{Key: c.key, Head: &head, Nodes: nodes, Runs: []Run{run}, Anchor: anchor}},
+	})
 }
