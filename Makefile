@@ -1,7 +1,7 @@
 # make check   what CI runs: format, vet, staticcheck, all tests with the race
 #              detector, a few seconds of each fuzz target, the demo
 # make soak    the same tests at full size
-# make bench   benchmarks
+# make bench   Go benchmarks; go run ./interop/bench measures beside npm and plain files
 # make cross   binaries for other systems
 GO       ?= go
 FUZZTIME ?= 3s
@@ -48,6 +48,7 @@ soak: build js
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./hypercore/... ./multifeed/...
+	@echo "Beside npm hypercore 9 and 11 and plain files: $(GO) run ./interop/bench; see interop/bench/README.md"
 
 cross:
 	@set -e; for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \

@@ -31,6 +31,7 @@ type news struct {
 	heard    multifeed.Announced
 	pending  map[*multifeed.Feed]struct{}
 	told     map[*multifeed.Feed]time.Time // when a feed was last announced
+	headless map[*multifeed.Feed]struct{}  // announced without the head that they have
 	sequence uint64                        // of the last announcement
 }
 
@@ -38,7 +39,7 @@ func newNews(m *Membership, g *discovery.Gossip) (*news, error) {
 	w := &news{
 		m: m, wake: make(chan struct{}, 1),
 		pending: map[*multifeed.Feed]struct{}{},
-		told:    map[*multifeed.Feed]time.Time{},
+		told:    map[*multifeed.Feed]time.Time{}, headless: map[*multifeed.Feed]struct{}{},
 	}
 	topic := m.space.Address().Topic()
 	t, err := g.Join(discovery.GossipPrefix+hex.EncodeToString(topic[:]), w.judge)
@@ -56,13 +57,20 @@ func (w *news) close() {
 	w.topic.Leave()
 }
 
-// noted takes an event of the space: own feeds that came or grew are announced.
+// noted takes an event of the space: own feeds that came or grew are announced,
+// and once more when the exchange with a peer has shown that their heads may be.
 func (w *news) noted(e multifeed.Event) {
-	if e.Kind != multifeed.FeedAdded && e.Kind != multifeed.BlocksStored || !e.Feed.Own() {
+	added := e.Kind == multifeed.FeedAdded || e.Kind == multifeed.BlocksStored
+	if e.Kind != multifeed.Exchanged && !(added && e.Feed.Own()) {
 		return
 	}
 	w.mu.Lock()
-	w.pending[e.Feed] = struct{}{}
+	if added {
+		w.pending[e.Feed] = struct{}{}
+	} else {
+		maps.Copy(w.pending, w.headless)
+		clear(w.headless)
+	}
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
@@ -117,7 +125,11 @@ func (w *news) due(now time.Time) (due []*multifeed.Feed, next time.Duration) {
 func (w *news) publish(ctx context.Context, f *multifeed.Feed) error {
 	host := w.m.n.host
 	now := time.Now()
+	entry := f.Entry()
 	w.mu.Lock()
+	if entry.Length == 0 && f.Length() > 0 {
+		w.headless[f] = struct{}{}
+	}
 	// Above that of any earlier process, too.
 	w.sequence = max(w.sequence+1, uint64(now.UnixNano()))
 	sequence := w.sequence
@@ -127,7 +139,7 @@ func (w *news) publish(ctx context.Context, f *multifeed.Feed) error {
 		return err
 	}
 	sealed, err := multifeed.SealAnnouncement(w.m.space.Address(), multifeed.Announcement{
-		Entry: f.Entry(), Author: []byte(host.ID()), Record: self, Sequence: sequence, Time: now,
+		Entry: entry, Author: []byte(host.ID()), Record: self, Sequence: sequence, Time: now,
 	})
 	if err != nil {
 		return err

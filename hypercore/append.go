@@ -27,7 +27,7 @@ type appendCall struct {
 // Append adds the blocks as one batch under one signature and returns the
 // number of the first one when all are durable. Appends that wait at the same
 // time share a signature and a sync. It returns ErrNotWritable, ErrBlockSize,
-// ErrNoBlocks, ErrSealed on a blind handle, ErrForked, ErrClosed, or what the store said;
+// ErrNoBlocks, ErrSealed on a blind handle, ErrForked, ErrOldCopy, ErrClosed, or what the store said;
 // then none of the blocks became part of the feed, unless the store failed
 // while it synced, after which it takes no writes at all. ctx is honoured while
 // the blocks wait for their turn, not any more once they are on their way to
@@ -36,8 +36,6 @@ func (f *Feed) Append(ctx context.Context, blocks ...[]byte) (seq uint64, err er
 	switch {
 	case f.blind:
 		return 0, ErrSealed
-	case !f.Writable():
-		return 0, ErrNotWritable
 	case len(blocks) == 0:
 		return 0, ErrNoBlocks
 	}
@@ -86,13 +84,7 @@ func (f *Feed) newCall(blocks [][]byte) (*appendCall, error) {
 func (c *core) mayAppend() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.closed:
-		return ErrClosed
-	case !c.keys.Valid():
-		return ErrNotWritable
-	}
-	return c.forkedLocked()
+	return c.refuseLocked()
 }
 
 // enqueue returns when the call was taken by a commit, its own or another's.
@@ -103,7 +95,7 @@ func (c *core) enqueue(ctx context.Context, call *appendCall) error {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return ErrClosed
+		return c.ended()
 	}
 	c.queue = append(c.queue, call)
 	c.mu.Unlock()
@@ -191,13 +183,15 @@ func (c *core) appendAll(calls []*appendCall) {
 // one signature. durable is called when the commit is; it may be nil. The caller
 // holds c.writing.
 func (c *core) appendLeaves(blocks [][]byte, leaves []merkle.Node, urgent bool, durable func(error)) error {
-	if err := c.mayAppend(); err != nil {
+	c.mu.Lock()
+	roots, keys, err := c.roots.Clone(), c.keys, c.refuseLocked()
+	if err != nil {
+		c.mu.Unlock()
 		return err
 	}
-	c.mu.Lock()
-	roots, keys := c.roots.Clone(), c.keys
+	c.signing = make(chan struct{})
 	c.mu.Unlock()
-
+	defer c.signed()
 	anchor, size := roots.Nodes(), roots.Size()
 	run := Run{Start: roots.Length(), Blocks: blocks}
 	nodes := make([]merkle.Node, 0, 2*len(leaves)+1)
@@ -208,8 +202,10 @@ func (c *core) appendLeaves(blocks [][]byte, leaves []merkle.Node, urgent bool, 
 	head := Head{Length: roots.Length(), Size: roots.Size(), RootHash: roots.Hash()}
 	head.Signature = keys.Sign(Signable(head.RootHash, head.Length))
 	w := &change{roots: &roots, head: head, span: run.Span(), bytes: roots.Size() - size, done: durable}
-	return c.commit(w, &Batch{
+	b := &Batch{
 		Urgent: urgent,
 		Feeds:  []FeedWrite{{Key: c.key, Head: &head, Nodes: nodes, Runs: []Run{run}, Anchor: anchor}},
-	})
+	}
+	c.addShown(b)
+	return c.commit(w, b)
 }

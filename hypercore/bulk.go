@@ -15,6 +15,9 @@ const (
 	// sync and its signature cost little beside its bytes.
 	bulkBytes  = 8 << 20
 	bulkBlocks = 64 << 10
+	// bulkStart is up to how many bytes a buffer grows step by step. Beyond that
+	// it is made as large as it can become: memory is touched once.
+	bulkStart = 256 << 10
 	// bulkBuffers is how many commits are in memory: one is gathered and hashed,
 	// one waits, one is on its way to the disk.
 	bulkBuffers = 3
@@ -149,6 +152,9 @@ func (g *gatherer) add(b []byte) error {
 			return context.Cause(g.ctx)
 		}
 		g.cur.plain, g.cur.ends = g.cur.plain[:0], g.cur.ends[:0]
+	}
+	if c := g.cur; len(c.plain)+len(b) > max(cap(c.plain), bulkStart) {
+		c.plain = slices.Grow(c.plain, bulkBytes-len(c.plain))
 	}
 	g.cur.plain = append(g.cur.plain, b...)
 	g.cur.ends = append(g.cur.ends, len(g.cur.plain))

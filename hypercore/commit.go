@@ -40,6 +40,7 @@ func (c *core) commit(w *change, b *Batch) error {
 	if w.roots != nil {
 		c.roots, c.head = *w.roots, w.head
 	}
+	c.damage.wrote(b)
 	if w.span.Count > 0 {
 		c.have.SetRange(w.span.Start, w.span.Count)
 		c.bytes += w.bytes
@@ -61,11 +62,13 @@ func (c *core) finishLocked(w *change) func() {
 	var told []func()
 	if w.err == nil {
 		if w.roots != nil && w.head.Length > c.toldHead.Length {
+			grown := Span{c.toldHead.Length, w.head.Length - c.toldHead.Length}
 			c.toldHead = w.head
+			told = c.eventLocked(Event{Kind: Grown, Span: grown, From: w.from})
 		}
 		if w.span.Count > 0 {
 			c.told.SetRange(w.span.Start, w.span.Count)
-			told = c.eventLocked(Event{Kind: Stored, Span: w.span, From: w.from})
+			told = append(told, c.eventLocked(Event{Kind: Stored, Span: w.span, From: w.from})...)
 		}
 		for p := range c.peers {
 			p.tellLocked(w)

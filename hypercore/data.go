@@ -19,12 +19,15 @@ func (p *Peer) handleData(d *Data, now time.Time) error {
 	}
 	c := p.feed
 	grew, err := c.apply(context.Background(), d, p)
+	if errors.Is(err, ErrRefused) {
+		p.refuse(r, grew, now)
+		return nil
+	}
 	if err != nil {
 		return p.judge(r, partial, err, now)
 	}
 	if d.Value != nil {
-		p.gotBlocks.Add(1)
-		p.gotBytes.Add(uint64(len(d.Value)))
+		p.count(func(n *counters) { n.got(d.Value) })
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,9 +65,9 @@ func (p *Peer) requestOf(d *Data, now time.Time) (r *request, partial bool, err 
 func (p *Peer) judge(r *request, partial bool, err error, now time.Time) error {
 	_, fault := errors.AsType[*RemoteError](err)
 	switch {
-	case errors.Is(err, errNotInTree), errors.Is(err, merkle.ErrProofBranch):
+	case errors.Is(err, ErrOtherTree), errors.Is(err, merkle.ErrProofBranch):
 		return p.shelve(r, now)
-	case errors.Is(err, ErrForked) && !fault:
+	case !fault && (errors.Is(err, ErrForked) || errors.Is(err, ErrOldCopy)):
 		return p.part(r, now)
 	case errors.Is(err, merkle.ErrProof) && partial:
 		return p.askInFull(r, now)
@@ -123,7 +126,9 @@ func (p *Peer) part(r *request, now time.Time) error {
 	c := p.feed
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p.parted = min(p.parted, r.seq)
+	if c.forked != nil || c.unseenLocked() { // and not meanwhile without its unseen end
+		p.parted = min(p.parted, r.seq)
+	}
 	p.dropLocked(r)
 	p.answeredLocked(r, now)
 	c.wakeLocked()
@@ -136,6 +141,11 @@ var errUnasked = fmt.Errorf("%w: over %d blocks in a minute that nobody asked fo
 func (p *Peer) countUnaskedLocked(now time.Time) error {
 	if now.Sub(p.unaskedAt) > time.Minute {
 		p.unaskedAt, p.unasked = now, 0
+	}
+	p.count(func(n *counters) { n.unasked.Add(1) })
+	if p.excused > 0 {
+		p.excused--
+		return nil
 	}
 	if p.unasked++; p.unasked > maxUnasked {
 		return p.feed.remote(errUnasked)

@@ -5,13 +5,21 @@ type EventKind byte
 
 // The events of a feed.
 const (
-	Stored   EventKind = iota + 1 // blocks of Span became durable here
-	Uploaded                      // a block of Span was read for a peer
-	Forked                        // the feed was found to have forked; see Feed.Forked
+	Stored      EventKind = iota + 1 // blocks of Span became durable here
+	Uploaded                         // a block of Span was read for a peer
+	Forked                           // the feed was found to have forked; see Feed.Forked
+	Grown                            // the durable head grew by the blocks of Span, stored here or not
+	Cleared                          // blocks of Span were removed by Clear
+	PeerAdded                        // From was attached
+	PeerRemoved                      // From was detached
+	Opened                           // the feed was opened: from corestore.Store.Notify alone
+	Closed                           // the feed was closed; its last event
+	Damaged                          // blocks of Span, stored here, can't be read or proved any more; see Feed.Damage
+	Outrun                           // somebody else writes this feed as well, From if not nil shows it; nothing is appended here any more
 )
 
 // Event is what happened to a feed. From is the peer that sent or got the
-// blocks or the evidence, nil for blocks appended here.
+// blocks, the head or the evidence, nil for what was appended here.
 type Event struct {
 	Kind EventKind
 	Span Span
@@ -32,6 +40,13 @@ func (c *core) Notify(f func(Event)) (stop func()) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.watchers, w)
+	}
+}
+
+// call makes the calls that eventLocked returned.
+func call(calls []func()) {
+	for _, f := range calls {
+		f()
 	}
 }
 

@@ -26,35 +26,47 @@ type core struct {
 	key       Key
 	discovery DiscoveryKey
 	st        Storage
+	unusable  error // of a feed that stands for one that can't be opened; else nil
 
 	// writing is held over I/O by whoever changes the feed.
 	writing chan struct{}
 
-	mu       sync.Mutex // guards all below; never held over I/O
-	keys     KeyPair    // not Valid: the feed is not writable here
-	closed   bool
-	roots    merkle.Roots // of head
-	head     Head         // the longest that was committed
-	have     Bitfield     // blocks committed
-	bytes    uint64       // of the blocks in have
-	toldHead Head         // the longest that is durable: all that a peer may hear of
-	told     Bitfield     // blocks durable; Invariant: a subset of have
-	queue    []*appendCall
-	waiters  map[uint64]int // blocks that a Get waits for -> how many do
-	changed  chan struct{}  // closed and replaced at every change of head, have or closed
-	peers    map[*Peer]struct{}
-	asked    map[uint64]*request // blocks requested; Invariant: in the asked of that peer, and not moved
-	growing  *request            // the first for the proof of a longer head
-	forked   *merkle.ForkError   // evidence of it; nil: none
-	failed   error               // of the first commit that won't become durable
-	sparse   bool                // only blocks that somebody waits for are requested
-	watchers map[*watcher]struct{}
-	pending  int           // commits that are not durable yet
-	settled  chan struct{} // closed when closed is true and pending 0
+	mu        sync.Mutex // guards all below; never held over I/O
+	keys      KeyPair    // not Valid: the feed is not writable here
+	closed    bool
+	roots     merkle.Roots // of head
+	head      Head         // the longest that was committed
+	have      Bitfield     // blocks committed
+	bytes     uint64       // of the blocks in have
+	toldHead  Head         // the longest that is durable: all that a peer may hear of
+	told      Bitfield     // blocks durable; Invariant: a subset of have
+	queue     []*appendCall
+	waiters   map[uint64]int // blocks that a Get waits for -> how many do
+	changed   chan struct{}  // closed and replaced at every change of head, have or closed
+	peers     map[*Peer]struct{}
+	asked     map[uint64]*request // blocks requested; Invariant: in the asked of that peer, and not moved
+	growing   *request            // the first for the proof of a longer head
+	forked    *ForkEvidence       // stored; nil: none
+	own       *origin             // of a feed that was opened with its keys; else nil
+	signing   chan struct{}       // closed when what is just signed is in the store, or won't be; nil: nothing is
+	failed    error               // of the first commit that won't become durable
+	sparse    bool                // only blocks that somebody asks for are requested
+	cleared   Bitfield            // blocks that are requested only when somebody asks for them; Invariant: none is in have
+	removals  uint64              // how often blocks were removed
+	guard     Guard               // decides on blocks before they are stored; may be nil
+	refused   refusals            // blocks that it refused lately
+	updating  int                 // Updates that wait
+	downloads []*Download         // by priority, the highest first, then by age
+	damage    damage              // what the store does not give back
+	watchers  map[*watcher]struct{}
+	counters  counters
+	pending   int           // commits that are not durable yet
+	settled   chan struct{} // closed when closed is true and pending 0
 }
 
 // Open opens the feed of key in st, stored or not. With a valid key pair in
-// keys, whose public key must be key, it is writable. It returns ErrWeakKey for
+// keys, whose public key must be key, it is writable, unless it is known to have
+// forked or to be an old copy of its writer (ErrOldCopy). It returns ErrWeakKey for
 // a key that can't be a feed's and ErrDamaged when what is stored contradicts
 // itself. One Storage must not hold the same feed open twice; corestore sees to
 // that.
@@ -65,8 +77,23 @@ func Open(st Storage, key Key, keys KeyPair) (*Feed, error) {
 	if keys.Valid() && keys.Public != key {
 		return nil, fmt.Errorf("hypercore: key pair of %s does not belong to feed %s", keys.Public, key)
 	}
-	c := &core{
-		key: key, discovery: key.Discovery(), keys: keys, st: st,
+	c := newCore(st, key)
+	err := c.load()
+	if err == nil {
+		err = c.loadEvidence()
+	}
+	if err == nil && keys.Valid() {
+		err = c.unlock(keys)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open feed %s: %w", c.discovery, err)
+	}
+	return &Feed{core: c}, nil
+}
+
+func newCore(st Storage, key Key) *core {
+	return &core{
+		key: key, discovery: key.Discovery(), st: st,
 		writing:  make(chan struct{}, 1),
 		waiters:  map[uint64]int{},
 		changed:  make(chan struct{}),
@@ -75,10 +102,6 @@ func Open(st Storage, key Key, keys KeyPair) (*Feed, error) {
 		watchers: map[*watcher]struct{}{},
 		settled:  make(chan struct{}),
 	}
-	if err := c.load(); err != nil {
-		return nil, fmt.Errorf("open feed %s: %w", c.discovery, err)
-	}
-	return &Feed{core: c}, nil
 }
 
 func (c *core) load() error {
@@ -110,7 +133,7 @@ func (c *core) load() error {
 		return fmt.Errorf("%w: block %d is behind its head of length %d", ErrDamaged, end-1, stored.Head.Length)
 	}
 	c.head, c.toldHead, c.bytes = stored.Head, stored.Head, stored.Bytes
-	return nil
+	return c.loadCleared()
 }
 
 // WithSeal returns a handle whose Append seals and whose Get opens blocks.
@@ -133,14 +156,38 @@ func (c *core) Writable() bool {
 	return c.keys.Valid()
 }
 
-// Unlock makes an open feed writable with its key pair.
+// Unlock makes an open feed writable with its key pair, unless it is an old copy
+// of its writer; then Append returns ErrOldCopy.
 func (c *core) Unlock(keys KeyPair) error {
 	if !keys.Valid() || keys.Public != c.key {
 		return fmt.Errorf("hypercore: key pair of %s does not belong to feed %s", keys.Public, c.key)
 	}
+	if err := c.unlock(keys); err != nil {
+		return fmt.Errorf("unlock feed %s: %w", c.discovery, err)
+	}
+	return nil
+}
+
+// unlock keeps the keys unless this is an old copy of the writer.
+func (c *core) unlock(keys KeyPair) error {
+	c.mu.Lock()
+	known, length := c.own != nil, c.head.Length
+	c.mu.Unlock()
+	if known {
+		return nil
+	}
+	o, err := c.loadOrigin(length)
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keys = keys
+	if c.own == nil {
+		c.own = o
+	}
+	if !c.own.old && c.forked == nil {
+		c.keys = keys
+	}
 	return nil
 }
 
@@ -191,12 +238,18 @@ func (c *core) Has(span Span) bool {
 }
 
 // Missing returns the first block from seq on, and below the known length, that
-// is not stored here; ok is false when there is none.
+// is neither stored here nor cleared; ok is false when there is none.
 func (c *core) Missing(seq uint64) (missing uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	missing = c.have.NextClear(seq)
-	return missing, missing < c.head.Length
+	for missing = c.have.NextClear(seq); missing < c.head.Length; {
+		next := c.cleared.NextClear(missing)
+		if next == missing {
+			return missing, true
+		}
+		missing = c.have.NextClear(next)
+	}
+	return missing, false
 }
 
 // Changed returns a channel that is closed at the next change of the head, of
@@ -208,6 +261,7 @@ func (c *core) Changed() <-chan struct{} {
 }
 
 func (c *core) changedLocked() {
+	c.progressLocked()
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -219,28 +273,31 @@ func (c *core) changedLocked() {
 // be called twice, but not in a function given to Notify.
 func (c *core) Close() error {
 	c.mu.Lock()
-	c.closeLocked()
+	told := c.closeLocked()
 	c.mu.Unlock()
+	call(told)
 	c.writing <- struct{}{}
-	c.unlockWriting()
-	return nil
+	defer c.unlockWriting()
+	return c.saveShown()
 }
 
-func (c *core) closeLocked() {
+// closeLocked returns the calls to make without the lock.
+func (c *core) closeLocked() (told []func()) {
 	if c.closed {
-		return
+		return nil
 	}
 	c.closed = true
 	for p := range c.peers {
-		p.detachLocked()
+		told = append(told, p.detachLocked()...)
 		p.wake()
 	}
 	for _, call := range c.queue {
-		call.done <- ErrClosed
+		call.done <- c.ended()
 	}
 	c.queue = nil
 	c.changedLocked()
 	c.settleLocked(0)
+	return append(told, c.eventLocked(Event{Kind: Closed})...)
 }
 
 // Settled returns a channel that is closed when the feed is closed and all that

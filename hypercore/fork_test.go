@@ -83,6 +83,9 @@ func TestForkEndsOneSession(t *testing.T) {
 		t.Fatalf("Forked before: %v", err)
 	}
 	wantFork(t, "first session", run(t, theirs, ours, time.Minute))
+	if err := ours.Evidence().Verify(ours.Key()); err != nil {
+		t.Error(err)
+	}
 	if err := ours.Forked(); !errors.Is(err, hypercore.ErrForked) || events != 1 {
 		t.Errorf("Forked = %v after %d events, want ErrForked after 1", err, events)
 	}
@@ -103,14 +106,26 @@ func TestForkEndsOneSession(t *testing.T) {
 	}
 }
 
-// An old copy of the writer's store meets what it signed before.
-func TestOldCopyOfTheWriterFindsTheFork(t *testing.T) {
+// An old copy of the writer's store meets what it signed before. While nobody was
+// shown what it signed since, there is no fork.
+func TestOldCopyOfTheWriterFindsTheOther(t *testing.T) {
 	old, _ := branch(t, 'a', 5, 0)
 	_, seeder := branch(t, 'b', 6, 6)
-	wantFork(t, "session", run(t, seeder, old, time.Minute))
-	if _, err := old.Append(context.Background(), []byte("more")); !errors.Is(err, hypercore.ErrForked) {
-		t.Errorf("Append: %v, want ErrForked", err)
+	events := watch(old, hypercore.Outrun)
+	for range 3 {
+		if err := run(t, seeder, old, time.Minute); err != nil {
+			t.Errorf("session: %v", err)
+		}
 	}
+	if old.Evidence() != nil || seeder.Evidence() != nil || *events != 1 {
+		t.Errorf("evidence %v and %v, %d events, want none and 1", old.Evidence(), seeder.Evidence(), *events)
+	}
+	wantStopped(t, "unseen", old, hypercore.ErrOldCopy)
+
+	old, _ = branch(t, 'a', 5, 0)
+	old.ShowHead()
+	wantFork(t, "session", run(t, seeder, old, time.Minute))
+	wantStopped(t, "shown", old, hypercore.ErrForked)
 }
 
 // A forked feed takes what belongs to its head, also with a proof under a longer
@@ -179,3 +194,100 @@ func TestSecondBranchIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// Evidence outlives the process, and what is damaged of it counts for nothing.
+func TestEvidenceIsKept(t *testing.T) {
+	a, b := forkAt(t, 3, 6, 8)
+	reader, st := reading(t)
+	for seq := range a.Length() {
+		give(t, a, reader, seq)
+	}
+	d, err := b.Prove(6, 0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFork(t, "block 6", reader.Apply(context.Background(), d))
+	raw := reader.Evidence().Append(nil)
+	reader.Close()
+	again := mustOpen(t, st, pairOf(1), true)
+	if e := again.Evidence(); e == nil || string(e.Append(nil)) != string(raw) || !errors.Is(again.Forked(), hypercore.ErrForked) {
+		t.Fatalf("opened again: evidence %v, forked %v", e, again.Forked())
+	}
+	wantStopped(t, "forked", again, hypercore.ErrForked)
+	again.Close()
+	raw[len(raw)-1] ^= 1
+	key := forkRecord(reader.Key())
+	if err := st.Commit(&hypercore.Batch{Records: []hypercore.Record{{Key: key, Value: raw}}}); err != nil {
+		t.Fatal(err)
+	}
+	if again = mustOpen(t, st, pairOf(1), false); again.Forked() != nil {
+		t.Errorf("damaged evidence: %v", again.Forked())
+	}
+}
+
+// What somebody shows of a fork is believed when it proves one, also where no
+// contradiction was seen, and nothing else stops a feed.
+func TestTakeEvidence(t *testing.T) {
+	a, b := forkAt(t, 3, 6, 8)
+	e := evidenceOf(t, a, b, 5, false)
+	reader, _ := reading(t)
+	give(t, a, reader, 0)
+	bad := *e
+	bad.Theirs = bad.Ours
+	var remote *hypercore.RemoteError
+	if err := reader.TakeEvidence(&bad); !errors.As(err, &remote) || !errors.Is(err, hypercore.ErrEvidence) || reader.Forked() != nil {
+		t.Errorf("no evidence: %v, %v", err, reader.Forked())
+	}
+	mustAppend(t, a, []byte("more"))
+	give(t, a, reader, 6)
+	events := watch(reader, hypercore.Forked)
+	for range 2 {
+		if err := reader.TakeEvidence(e); err != nil || reader.Evidence() != e || *events != 1 {
+			t.Errorf("evidence: %v, %v, %d events", err, reader.Evidence(), *events)
+		}
+	}
+	outrun := watch(a, hypercore.Outrun)
+	if err := a.TakeEvidence(e); err != nil || *outrun != 1 {
+		t.Errorf("at the writer: %v, %d events", err, *outrun)
+	}
+	wantStopped(t, "writer", a, hypercore.ErrForked)
+}
+
+// flipped is a store in which one node is not what was written.
+type flipped struct {
+	hypercore.Storage
+	index uint64
+}
+
+func (s flipped) Node(key hypercore.Key, index uint64) (merkle.Node, error) {
+	n, err := s.Storage.Node(key, index)
+	if index == s.index {
+		n.Hash[0] ^= 1
+	}
+	return n, err
+}
+
+// A node that the disk has changed looks like another branch. It is no fork.
+func TestDamagedNodeIsNoFork(t *testing.T) {
+	for index := range uint64(30) {
+		f, st := written(t, 16)
+		if index == 15 {
+			continue // the root, which is in memory
+		}
+		reader := mustOpen(t, flipped{st, index}, pairOf(1), false)
+		other, _ := written(t, 16)
+		for seq := range f.Length() {
+			d, err := other.Prove(seq, 0, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var remote *hypercore.RemoteError
+			err = reader.Apply(context.Background(), d)
+			if err != nil && (errors.As(err, &remote) || !errors.Is(err, hypercore.ErrDamaged)) || reader.Forked() != nil {
+				t.Fatalf("node %d, block %d: %v, forked %v", index, seq, err, reader.Forked())
+			}
+		}
+	}
+}
+
+func forkRecord(key hypercore.Key) []byte { return append([]byte("fork/"), key[:]...) }

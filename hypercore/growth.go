@@ -6,7 +6,8 @@ import "time"
 // head.
 func (p *Peer) couldGrowLocked() bool {
 	c := p.feed
-	if !p.download || !p.paused.IsZero() || p.barren || c.forked != nil || p.remoteEnd <= c.head.Length || !p.roomLocked() {
+	if !p.download || !p.paused.IsZero() || p.barren || c.forked != nil || p.remoteEnd <= c.head.Length ||
+		p.parted <= c.head.Length || !p.roomLocked() {
 		return false
 	}
 	if p.wantsOut > 0 && !p.remote.Get(c.head.Length) {
@@ -121,6 +122,7 @@ func (r *request) failLocked() {
 	if r.grows && !r.failed {
 		r.failed, r.overdue = true, true
 		r.peer.failedGrowth++
+		r.peer.feed.updatedLocked()
 	}
 }
 

@@ -43,6 +43,7 @@ func (p *Peer) Handle(m Message, now time.Time) error {
 	if err != nil {
 		return c.remote(err)
 	}
+	c.updatedLocked()
 	p.wake()
 	return nil
 }

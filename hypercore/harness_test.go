@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,7 +85,7 @@ type side struct {
 	peer  *hypercore.Peer
 	other *side
 	inbox []hypercore.Message
-	woken bool
+	woken atomic.Bool
 	sent  map[string]int // messages by their type
 	mute  bool           // what it would send is lost
 }
@@ -98,6 +99,8 @@ type world struct {
 	now   time.Time
 	sides []*side
 	log   func(from *side, m hypercore.Message)
+	// noHashes makes links whose sides ask for no hashes.
+	noHashes bool
 }
 
 func newWorld(t testing.TB, seed uint64) *world {
@@ -110,8 +113,9 @@ func (w *world) link(name string, a, b *hypercore.Feed) (*side, *side) {
 	x, y := &side{name: name + "<"}, &side{name: name + ">"}
 	x.other, y.other = y, x
 	for s, f := range map[*side]*hypercore.Feed{x: a, y: b} {
-		s.sent, s.woken = map[string]int{}, true
-		p, err := f.Attach(hypercore.PeerOptions{Wake: func() { s.woken = true }})
+		s.sent = map[string]int{}
+		s.woken.Store(true)
+		p, err := f.Attach(hypercore.PeerOptions{Wake: func() { s.woken.Store(true) }, NoHashes: w.noHashes})
 		if err != nil {
 			w.t.Fatalf("Attach: %v", err)
 		}
@@ -139,7 +143,7 @@ func (w *world) step() bool {
 	w.t.Helper()
 	var ready []func()
 	for _, s := range w.sides {
-		if s.woken {
+		if s.woken.Load() {
 			ready = append(ready, func() { w.pull(s) })
 		}
 		if len(s.inbox) > 0 {
@@ -156,7 +160,7 @@ func (w *world) step() bool {
 // pull takes one message from the side.
 func (w *world) pull(s *side) {
 	w.t.Helper()
-	s.woken = false
+	s.woken.Store(false)
 	m, err := s.peer.Next(w.now)
 	if err != nil {
 		w.t.Fatalf("seed %d: Next of %s: %v", w.seed, s.name, err)
@@ -164,7 +168,7 @@ func (w *world) pull(s *side) {
 	if m == nil {
 		return
 	}
-	s.woken = true
+	s.woken.Store(true)
 	s.sent[kindOf(m)]++
 	if w.log != nil {
 		w.log(s, m)
@@ -204,7 +208,7 @@ func (w *world) settle(patience time.Duration) {
 			w.now = at
 		}
 		for _, s := range w.sides {
-			s.woken = true
+			s.woken.Store(true)
 		}
 	}
 }
@@ -223,7 +227,7 @@ func (w *world) tick() {
 		w.now = at
 	}
 	for _, s := range w.sides {
-		s.woken = true
+		s.woken.Store(true)
 	}
 }
 

@@ -1,11 +1,8 @@
 package hypercore
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore/merkle"
@@ -72,6 +69,9 @@ func (p *Peer) Due() (at time.Time, ok bool) {
 	if due, grows := p.growDueLocked(); grows {
 		sooner(due)
 	}
+	if due, refused := p.feed.refused.due(); refused && p.download {
+		sooner(due)
+	}
 	return at, ok
 }
 
@@ -83,6 +83,11 @@ func (p *Peer) controlLocked(now time.Time) Message {
 		m := p.outbox[0]
 		p.outbox = p.outbox[1:]
 		return m
+	}
+	if len(p.unhaves) > 0 {
+		s := p.unhaves[0]
+		p.unhaves = p.unhaves[1:]
+		return &Unhave{Start: s.Start, Length: s.Count}
 	}
 	if len(p.haves) > 0 {
 		s := p.haves[0]
@@ -100,6 +105,11 @@ func (p *Peer) controlLocked(now time.Time) Message {
 		p.wanted++
 		p.wantsOut++
 		return &Want{Start: (p.wanted - 1) * MaxWant, Length: MaxWant}
+	}
+	if p.probe && p.wanted > 0 && p.wantsOut == 0 {
+		p.probe = false
+		p.wantsOut++
+		return &Want{Start: min(p.wanted-1, c.head.Length/MaxWant) * MaxWant, Length: MaxWant}
 	}
 	if r := p.askLocked(now); r != nil {
 		return r
@@ -130,34 +140,13 @@ func (p *Peer) answerWantLocked() Message {
 	return &Have{Start: w.Start, Length: w.Length, Bitfield: AppendRLE([]byte{}, &c.told, w.Start, w.Length)}
 }
 
-// tellLocked notes that the change became durable.
-func (p *Peer) tellLocked(w *change) {
-	if !p.upload || !p.heard || w.span.Count == 0 {
-		return
-	}
-	if p.acks && w.from == p {
-		p.outbox = append(p.outbox, &Have{Start: w.span.Start, Length: w.span.Count, Ack: true})
-	}
-	if n := len(p.haves); n > 0 && p.haves[n-1].End() == w.span.Start {
-		p.haves[n-1].Count += w.span.Count
-		return
-	}
-	if len(p.haves) < maxHaves {
-		p.haves = append(p.haves, w.span)
-		return
-	}
-	// Too much in too little time for this peer: the whole again.
-	p.haves, p.heard = nil, false
-	p.again = slices.SortedFunc(maps.Values(p.answered), func(a, b Want) int { return cmp.Compare(a.Start, b.Start) })
-}
-
 // popRequestLocked takes the first request of the remote that can be answered
 // now: one for a block that is stored but not yet durable waits. If it never will
 // be, the error is that of the store.
 func (p *Peer) popRequestLocked() (Request, bool, error) {
 	c := p.feed
 	for i, r := range p.requests {
-		if !r.Hash && c.have.Get(r.Index) && !c.told.Get(r.Index) {
+		if !r.Hash && c.have.Get(r.Index) && !c.told.Get(r.Index) && !c.damage.hidden.Get(r.Index) {
 			if c.failed != nil {
 				return Request{}, false, fmt.Errorf("block %d of feed %s is not durable: %w", r.Index, c.discovery, c.failed)
 			}
@@ -200,8 +189,7 @@ func (p *Peer) answer(r Request) (Message, error) {
 	c.mu.Lock()
 	var told []func()
 	if d.Value != nil {
-		p.sentBlocks.Add(1)
-		p.sentBytes.Add(uint64(len(d.Value)))
+		p.count(func(n *counters) { n.sent(d.Value) })
 		told = c.eventLocked(Event{Kind: Uploaded, Span: Span{r.Index, 1}, From: p})
 	}
 	var m Message = d

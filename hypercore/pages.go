@@ -110,6 +110,7 @@ func (p *Peer) handleHaveLocked(m *Have, now time.Time) error {
 	p.remoteEnd = max(p.remoteEnd, p.remote.End())
 	if m.Length == MaxWant && p.wantsOut > 0 {
 		p.wantsOut--
+		p.answers++
 	}
 	return nil
 }

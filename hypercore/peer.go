@@ -2,7 +2,6 @@ package hypercore
 
 import (
 	"math"
-	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +15,7 @@ type Peer struct {
 	noHashes bool
 	pages    *PageBudget
 
-	sentBlocks, sentBytes, gotBlocks, gotBytes atomic.Uint64
+	counters counters
 
 	// guarded by feed.mu
 	closed    bool
@@ -35,6 +34,7 @@ type Peer struct {
 	answered  map[uint64]Want
 	again     []Want // of answered, to be answered once more
 	haves     []Span
+	unhaves   []Span    // to be told before haves
 	requests  []Request // of the remote; no two alike but for Nodes
 	declined  bool      // Unhaves went out that a Status must follow
 	asked     map[uint64]*request
@@ -46,13 +46,18 @@ type Peer struct {
 	expiry    time.Time // when to look again for requests that are late
 	cursor    uint64
 	parted    uint64 // from this block on, the remote has another branch
+	doubted   uint64 // length of the remote about which it was asked; see doubtLocked
 
 	growth       *request  // the last for the proof of a longer head
 	barren       bool      // the remote could not prove a longer head
 	failedGrowth int       // requests for growth that came to nothing in time, since the last that did not
 	yielded      time.Time // since when a remote that failed less goes first
 
+	probe   bool   // a Want shall be sent again, for news
+	answers uint64 // of the remote to Wants
+
 	unasked   int // blocks nobody asked for, since unaskedAt
+	excused   int // second answers that may come to what was taken back and asked for again
 	unaskedAt time.Time
 }
 
@@ -88,11 +93,14 @@ func (c *core) Attach(o PeerOptions) (*Peer, error) {
 		p.outbox = append(p.outbox, &Status{Uploading: p.upload, Downloading: p.download})
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.closed {
-		return nil, ErrClosed
+		c.mu.Unlock()
+		return nil, c.ended()
 	}
 	c.peers[p] = struct{}{}
+	told := c.eventLocked(Event{Kind: PeerAdded, From: p})
+	c.mu.Unlock()
+	call(told)
 	return p, nil
 }
 
@@ -100,14 +108,16 @@ func (c *core) Attach(o PeerOptions) (*Peer, error) {
 // others, and forgets what it told. It may be called twice.
 func (p *Peer) Detach() {
 	p.feed.mu.Lock()
-	defer p.feed.mu.Unlock()
-	p.detachLocked()
+	told := p.detachLocked()
+	p.feed.mu.Unlock()
+	call(told)
 }
 
-func (p *Peer) detachLocked() {
+// detachLocked returns the calls to make without the lock.
+func (p *Peer) detachLocked() []func() {
 	c := p.feed
 	if p.closed {
-		return
+		return nil
 	}
 	p.closed = true
 	delete(c.peers, p)
@@ -116,9 +126,11 @@ func (p *Peer) detachLocked() {
 	}
 	p.pages.give(len(p.remote.pages))
 	p.remote, p.growth = Bitfield{}, nil
-	p.asked, p.outbox, p.requests, p.haves = nil, nil, nil, nil
+	p.asked, p.outbox, p.requests, p.haves, p.unhaves = nil, nil, nil, nil, nil
 	p.wants, p.again = nil, nil
 	c.wakeLocked()
+	c.updatedLocked()
+	return c.eventLocked(Event{Kind: PeerRemoved, From: p})
 }
 
 // RemoteHas says whether the remote told that it holds all blocks of the span,
@@ -141,16 +153,6 @@ func (p *Peer) Answered() bool {
 	p.feed.mu.Lock()
 	defer p.feed.mu.Unlock()
 	return p.wanted > 0 && p.wantsOut == 0
-}
-
-// PeerStats are counts of blocks and of their bytes.
-type PeerStats struct {
-	SentBlocks, SentBytes, GotBlocks, GotBytes uint64
-}
-
-// Stats returns what was exchanged with this remote.
-func (p *Peer) Stats() PeerStats {
-	return PeerStats{p.sentBlocks.Load(), p.sentBytes.Load(), p.gotBlocks.Load(), p.gotBytes.Load()}
 }
 
 // RemoteLacks returns how many of the blocks that are durable here the remote

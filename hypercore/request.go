@@ -34,6 +34,9 @@ func (p *Peer) noteLocked(seq uint64, hash bool, now time.Time) *Request {
 	r := &request{peer: p, seq: seq, hash: hash, at: now, serial: p.serial, length: c.head.Length}
 	if old := p.asked[seq]; old != nil {
 		r.partial, r.owesHash = old.partial, old.hash || old.owesHash
+		if old.owed {
+			p.excused++
+		}
 		p.dropLocked(old)
 	}
 	if other := c.asked[seq]; !hash && other != nil && other.overdue {
@@ -146,6 +149,7 @@ func (p *Peer) expireLocked(now time.Time) {
 			if late {
 				r.retry = now.Add(RequestTimeout)
 				r.failLocked()
+				p.count(func(n *counters) { n.late.Add(1) })
 			}
 			p.feed.wakeLocked()
 		case !r.overdue && now.Sub(r.at) >= RequestTimeout:

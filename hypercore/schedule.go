@@ -6,12 +6,16 @@ import (
 	"github.com/cobox-p2p/cobox-p2p/hypercore/flattree"
 )
 
-// SetSparse says whether only blocks that a Get waits for are requested, and
-// what is needed to follow the feed's growth; else all of it is.
+// SetSparse says whether only blocks that somebody asks for by Get or Download
+// are requested, and what is needed to follow the feed's growth; else all are
+// but those that were cleared.
 func (c *core) SetSparse(sparse bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sparse = sparse
+	if sparse {
+		c.takeBackLocked()
+	}
 	c.wakeLocked()
 }
 
@@ -22,6 +26,12 @@ func (p *Peer) askLocked(now time.Time) *Request {
 	}
 	if m := p.growLocked(now); m != nil {
 		return m
+	}
+	if m := p.doubtLocked(now); m != nil {
+		return m
+	}
+	if p.feed.refused.expire(now) {
+		p.feed.wakeLocked()
 	}
 	if seq, ok := p.chooseLocked(); ok {
 		return p.noteLocked(seq, false, now)
@@ -37,41 +47,74 @@ func (p *Peer) maySendLocked(seq uint64) bool {
 }
 
 // chooseLocked returns a missing block that the remote holds and nobody was
-// asked for: first those that somebody waits for, then from the cursor on. When
-// there is none, it returns one that another peer owes for too long.
+// asked for: first those that a Get waits for, then by the priority of
+// downloads. When there is none, it returns one that another peer owes for too
+// long.
 func (p *Peer) chooseLocked() (uint64, bool) {
 	c := p.feed
 	end := min(c.head.Length, p.parted)
 	for seq := range c.waiters {
-		if seq < end && !c.have.Get(seq) && p.remote.Get(seq) && p.mayAskLocked(seq) {
+		if seq < end && p.couldSendLocked(seq) {
 			return seq, true
 		}
 	}
-	if c.sparse {
-		return 0, false
+	rest := c.downloads
+	for ; len(rest) > 0 && rest[0].options.Priority >= 0; rest = rest[1:] {
+		if seq, ok := p.chooseOfLocked(rest[0], end); ok {
+			return seq, true
+		}
 	}
-	for _, part := range [2]Span{{p.cursor, end}, {0, min(p.cursor, end)}} {
-		if seq, ok := p.missingLocked(part.Start, part.Count); ok {
-			p.cursor = seq + 1
+	if !c.sparse {
+		if seq, ok := p.fromCursorLocked(0, end, &c.cleared); ok {
+			return seq, true
+		}
+	}
+	for _, d := range rest {
+		if seq, ok := p.chooseOfLocked(d, end); ok {
 			return seq, true
 		}
 	}
 	for seq, r := range c.asked {
-		if r.overdue && seq < end && p.remote.Get(seq) && p.mayAskLocked(seq) {
+		if r.overdue && seq < end && p.couldSendLocked(seq) && c.wantedLocked(seq) {
 			return seq, true
 		}
 	}
 	return 0, false
 }
 
-// missingLocked returns the first missing block in [from, end) that the remote
-// holds and nobody was asked for.
-func (p *Peer) missingLocked(from, end uint64) (uint64, bool) {
+// chooseOfLocked returns a block of the download below end.
+func (p *Peer) chooseOfLocked(d *Download, end uint64) (uint64, bool) {
+	end = min(end, d.endLocked())
+	if d.options.Linear {
+		return p.missingLocked(d.at, end, &noBlocks)
+	}
+	return p.fromCursorLocked(d.at, end, &noBlocks)
+}
+
+// fromCursorLocked returns a block in [from, end), but none of skip, and looks
+// first where this remote was asked last.
+func (p *Peer) fromCursorLocked(from, end uint64, skip *Bitfield) (uint64, bool) {
+	cursor := max(p.cursor, from)
+	for _, part := range [2]Span{{cursor, end}, {from, min(cursor, end)}} {
+		if seq, ok := p.missingLocked(part.Start, part.Count, skip); ok {
+			p.cursor = seq + 1
+			return seq, true
+		}
+	}
+	return 0, false
+}
+
+// missingLocked returns the first missing block in [from, end), but none of
+// skip, that the remote holds and nobody was asked for.
+func (p *Peer) missingLocked(from, end uint64, skip *Bitfield) (uint64, bool) {
 	c := p.feed
 	for {
-		seq, ok := p.remote.NextNotIn(&c.have, from)
+		seq, ok := p.remote.nextInNeither(&c.have, skip, from)
 		if !ok || seq >= end {
 			return 0, false
+		}
+		if from = c.refused.next(seq); from > seq {
+			continue
 		}
 		if c.asked[seq] == nil && p.maySendLocked(seq) {
 			return seq, true
@@ -80,10 +123,15 @@ func (p *Peer) missingLocked(from, end uint64) (uint64, bool) {
 	}
 }
 
-// mayAskLocked says whether this remote may be asked for a missing block that it
-// holds: nobody else was, or that one has had its time.
-func (p *Peer) mayAskLocked(seq uint64) bool {
-	r := p.feed.asked[seq]
+// couldSendLocked says whether this remote may be asked for a block: it is
+// missing and not refused, the remote holds it, and nobody else was asked or that
+// one has had its time.
+func (p *Peer) couldSendLocked(seq uint64) bool {
+	c := p.feed
+	if c.have.Get(seq) || !p.remote.Get(seq) || c.refused.next(seq) != seq {
+		return false
+	}
+	r := c.asked[seq]
 	return (r == nil || r.overdue && r.peer != p) && p.maySendLocked(seq)
 }
 

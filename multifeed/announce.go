@@ -196,8 +196,17 @@ func (l *Announced) Take(a Announcement, now time.Time) error {
 }
 
 // Entry returns the feed as this node tells others of it: its head is durable
-// here.
-func (f *Feed) Entry() Entry { return f.entry() }
+// here. For a feed that is written here it has none before the set was compared
+// with a peer's: this copy may be an old one.
+func (f *Feed) Entry() Entry {
+	f.space.mu.Lock()
+	compared := f.space.compared
+	f.space.mu.Unlock()
+	if f.Writable() && !compared {
+		return Entry{Feed: f.Key(), Admission: f.admission}
+	}
+	return f.entry()
+}
 
 // TakeAnnounced takes the feed of an announcement that OpenAnnouncement returned
 // into the space, when policy and limits allow it, and notes its length. It

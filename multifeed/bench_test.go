@@ -110,3 +110,39 @@ func awaitDurable(b *testing.B, f *hypercore.Feed, blocks uint64) {
 		}
 	}
 }
+
+// BenchmarkOpen opens a space whose feeds are on a disk.
+func BenchmarkOpen(b *testing.B) {
+	const feeds = 10_000
+	st, err := storage.Open(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer st.Close()
+	address := NewOpenAddress()
+	space, err := Open(corestore.New(st, corestore.MasterKey{}), address, WithMaxFeeds(feeds))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range feeds {
+		pair := hypercore.NewKeyPair([hypercore.SeedSize]byte{byte(i), byte(i >> 8)})
+		if _, err := space.Add(pair.Public, Admission{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	space.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		store := corestore.New(st, corestore.MasterKey{})
+		space, err := Open(store, address, WithMaxFeeds(feeds))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n := space.Len(); n != feeds {
+			b.Fatalf("%d feeds, want %d", n, feeds)
+		}
+		space.Close()
+		store.Close()
+	}
+	b.ReportMetric(float64(feeds)*float64(b.N)/b.Elapsed().Seconds(), "feeds/s")
+}

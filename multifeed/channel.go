@@ -47,7 +47,7 @@ func newChannels(x *Session) *channels {
 
 // open opens our end for a feed that the remote has as well.
 func (t *channels) open(f *Feed) error {
-	if t.x.noBlocks {
+	if t.x.noBlocks || f.damaged != nil {
 		return nil
 	}
 	t.mu.Lock()
@@ -76,7 +76,7 @@ func (t *channels) arrived(f *Feed) error {
 }
 
 func (t *channels) openLocked(c *channel) error {
-	if t.closed || c.local != 0 {
+	if t.closed || c.local != 0 || !t.x.mayShow(c.feed) {
 		return nil
 	}
 	c.local = t.ids.NextClear(1)
@@ -124,6 +124,9 @@ func (t *channels) remoteOpen(id uint64, dk hypercore.DiscoveryKey, now time.Tim
 		if err != nil {
 			return err
 		}
+	}
+	if feed != nil && feed.damaged != nil {
+		feed = nil // waits until it is recovered
 	}
 	return t.remoteOpenLocked(id, dk, feed, now)
 }

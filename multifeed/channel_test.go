@@ -261,6 +261,7 @@ type late struct{ happen func() }
 func (l *late) Extensions() []string                   { return nil }
 func (l *late) Handle(string, []byte, time.Time) error { return nil }
 func (l *late) Added(*Feed)                            {}
+func (*late) Forked(*Feed)                             {}
 func (l *late) Next(time.Time) (string, []byte, error) {
 	if happen := l.happen; happen != nil {
 		l.happen = nil
@@ -278,6 +279,7 @@ func TestOpenGoesBeforeItsChannel(t *testing.T) {
 	h := newHandSide(t, s)
 	defer h.x.leave(nil)
 	now := time.Now()
+	h.x.remoteTold = true
 	h.x.exchange = &late{happen: func() {
 		if err := h.x.table.remoteOpen(1, f.Discovery(), now); err != nil {
 			t.Error(err)

@@ -85,7 +85,7 @@ func copyExactly(dst, src []byte) bool {
 
 // entry returns what this node tells of a feed.
 func (f *Feed) entry() Entry {
-	h := f.DurableHead()
+	h := f.ShowHead()
 	return Entry{f.Key(), h.Length, h.RootHash, h.Signature, f.admission}
 }
 
@@ -122,7 +122,7 @@ func (x *Session) takeEntry(e Entry) (*Feed, error) {
 		}
 	}
 	f.noteKnown(e.Length)
-	return f, nil
+	return f, x.compare(f, e)
 }
 
 func (e Entry) verifyHead() error {

@@ -15,7 +15,9 @@ const (
 	FeedRefused                         // a peer's feed was skipped; Err says why
 	BlocksStored                        // blocks of Feed became durable here
 	BlockUploaded                       // a block of Feed was read for a peer
+	BlocksDamaged                       // blocks of Feed can't be read from the store, or not proved
 	FeedForked                          // the writer of Feed signed two histories; Err has both
+	FeedRetired                         // this node writes Feed no more, since another copy of its store does; see Feed.Retired
 	SessionStarted                      // Session began
 	SessionEnded                        // Session ended; Err says why, nil when it was closed
 	Exchanged                           // Session has exchanged the feed set
@@ -77,9 +79,21 @@ func (s *Space) feedEvent(f *Feed, e hypercore.Event) {
 		s.event(Event{Kind: BlocksStored, Feed: f, Span: e.Span})
 	case hypercore.Uploaded:
 		s.event(Event{Kind: BlockUploaded, Feed: f, Span: e.Span})
+	case hypercore.Damaged:
+		s.log.Warn("stored blocks are damaged: run verify with --repair",
+			"feed", fmt.Sprintf("%.8s", f.Discovery()), "seq", e.Span.Start, "blocks", e.Span.Count)
+		s.event(Event{Kind: BlocksDamaged, Feed: f, Span: e.Span})
 	case hypercore.Forked:
 		err := f.Forked()
 		s.log.Error("feed has forked and grows no more here", "feed", fmt.Sprintf("%.8s", f.Discovery()), "err", err)
 		s.event(Event{Kind: FeedForked, Feed: f, Err: err})
+		for _, x := range s.sessionsNow() {
+			x.exchange.Forked(f)
+		}
+		if f.Retired() {
+			s.startMove(f)
+		}
+	case hypercore.Outrun:
+		s.startRetire(f)
 	}
 }

@@ -16,6 +16,8 @@ type Exchange interface {
 	Next(now time.Time) (name string, payload []byte, err error)
 	// Added tells of a feed that came into the space's set. It must not block.
 	Added(f *Feed)
+	// Forked tells of a feed that was found to have forked. It must not block.
+	Forked(f *Feed)
 }
 
 // feedAdded is called when a feed came into the set.

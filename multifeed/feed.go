@@ -3,7 +3,9 @@ package multifeed
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -22,7 +24,9 @@ type Feed struct {
 	place     uint32 // in the space's set
 	name      string
 	admission Admission // zero in open spaces
-	own       bool
+	own       atomic.Bool
+	retired   atomic.Bool
+	damaged   error  // why the stored feed can't be opened; else nil
 	give      func() // gives back what the feed has open; refers to no Feed
 }
 
@@ -30,8 +34,13 @@ type Feed struct {
 // number of feeds that were there before it arrived, in decimal.
 func (f *Feed) Name() string { return f.name }
 
-// Own says whether the feed was made by this node.
-func (f *Feed) Own() bool { return f.own }
+// Own says whether this node writes the feed.
+func (f *Feed) Own() bool { return f.own.Load() }
+
+// Damaged returns nil, or why the feed can't be opened, which wraps
+// hypercore.ErrDamaged. Such a feed is empty, and every use of it returns that
+// error. See Space.Recover.
+func (f *Feed) Damaged() error { return f.damaged }
 
 // Admission returns the proof that the feed belongs to a signed space.
 func (f *Feed) Admission() Admission { return f.admission }
@@ -78,6 +87,9 @@ const (
 	fieldName     = 2 // bytes: the writer's name, own feeds only
 	fieldAdmit    = 3 // bytes: admission, signed spaces only
 	fieldInstance = 4 // bytes: instance, own feeds only
+	fieldSeed     = 5 // bytes: seed of the key pair, feeds that came with their keys only
+	fieldOurs     = 6 // uvarint 1: with fieldSeed, nobody else writes the feed any more
+	fieldRetired  = 7 // uvarint 1: was written here and is no more
 )
 
 func (s *Space) recordPrefix() []byte {
@@ -90,13 +102,33 @@ type feedRecord struct {
 	name      string
 	instance  Instance
 	admission Admission
+	seed      []byte // nil, or hypercore.SeedSize bytes
+	ours      bool
+	retired   bool
+}
+
+// pair returns the keys that came with the feed.
+func (r feedRecord) pair() (pair hypercore.KeyPair, ok bool) {
+	if r.seed == nil {
+		return pair, false
+	}
+	return hypercore.NewKeyPair([hypercore.SeedSize]byte(r.seed)), true
 }
 
 func (r feedRecord) encode() []byte {
 	b := protowire.AppendVarint(protowire.AppendTag(nil, fieldNumber, protowire.VarintType), r.number)
 	if r.name != "" {
 		b = protowire.AppendString(protowire.AppendTag(b, fieldName, protowire.BytesType), r.name)
+	}
+	if r.name != "" && r.seed == nil {
 		b = protowire.AppendBytes(protowire.AppendTag(b, fieldInstance, protowire.BytesType), r.instance[:])
+	}
+	if r.seed != nil {
+		b = protowire.AppendBytes(protowire.AppendTag(b, fieldSeed, protowire.BytesType), r.seed)
+		b = protowire.AppendVarint(protowire.AppendTag(b, fieldOurs, protowire.VarintType), protowire.EncodeBool(r.ours))
+	}
+	if r.retired {
+		b = protowire.AppendVarint(protowire.AppendTag(b, fieldRetired, protowire.VarintType), 1)
 	}
 	if r.admission != (Admission{}) {
 		b = protowire.AppendBytes(protowire.AppendTag(b, fieldAdmit, protowire.BytesType), r.admission[:])
@@ -126,6 +158,14 @@ func decodeFeedRecord(key, value []byte) (r feedRecord, err error) {
 		if num == fieldNumber && typ == protowire.VarintType {
 			r.number, _ = protowire.ConsumeVarint(field)
 		}
+		if num == fieldOurs && typ == protowire.VarintType {
+			ours, _ := protowire.ConsumeVarint(field)
+			r.ours = ours == 1
+		}
+		if num == fieldRetired && typ == protowire.VarintType {
+			retired, _ := protowire.ConsumeVarint(field)
+			r.retired = retired == 1
+		}
 		if typ != protowire.BytesType {
 			continue
 		}
@@ -137,6 +177,8 @@ func decodeFeedRecord(key, value []byte) (r feedRecord, err error) {
 			r.admission = Admission(b)
 		case num == fieldInstance && len(b) == len(r.instance):
 			r.instance = Instance(b)
+		case num == fieldSeed && len(b) == hypercore.SeedSize:
+			r.seed = slices.Clone(b)
 		}
 	}
 	return r, nil
@@ -145,5 +187,9 @@ func decodeFeedRecord(key, value []byte) (r feedRecord, err error) {
 // writerName returns the corestore name of a writer of this node. See
 // interop/spec/keys.md, "Writers".
 func (s *Space) writerName(name string) string {
-	return fmt.Sprintf("@multifeed:%x:@multifeed:feed:%s\n%x", s.address.Key, name, s.instance)
+	return writerName(s.address, name, s.currentInstance())
+}
+
+func writerName(a Address, name string, i Instance) string {
+	return fmt.Sprintf("@multifeed:%x:@multifeed:feed:%s\n%x", a.Key, name, i)
 }

@@ -335,6 +335,10 @@ func TestSecondBranchIsRefusedAndNamed(t *testing.T) {
 		}
 	}
 	key := copies[0].Feeds()[0].Key()
+	// The second one shows what it has without a look at what others have.
+	copies[1].Close()
+	nodes[1].store.Release(key)
+	copies[1] = nodes[1].open(secret.Address(), WithSecret(secret))
 	connect(t, nodes[0], copies[0], v.node, v.space)
 	f := awaitFeed(t, v.space, key)
 	if _, err := f.Block(within(t), 4); err != nil {

@@ -32,6 +32,8 @@ const (
 	MaxWaitingOpens = 1024
 	// MaxPageEntries is how many feeds one page of the list holds.
 	MaxPageEntries = 256
+	// MaxPageForks is how many proofs of forks one page of the list holds.
+	MaxPageForks = 16
 	// MaxDropped is how many frames a minute may be dropped as meaningless:
 	// closed channels, unknown types and extensions.
 	MaxDropped = 4096

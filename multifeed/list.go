@@ -20,12 +20,17 @@ type List struct {
 	x    *Session
 	rate rate   // reader's
 	pace rate   // writer's
-	next uint32 // writer's: places in the space's set below it were sent or left out
+	next uint32 // writer's: places in the space's set below it were sent, left out or are held
+	// held is the writer's: feeds that the remote must not hear of yet.
+	held   []*Feed
+	resume time.Time // writer's: nothing is told before
 
 	mu       sync.Mutex // guards all below
-	resume   time.Time  // nothing is told before
 	sentLast bool
+	sentAll  bool // Invariant: sentLast; it is later by what was held then
 	gotLast  bool
+	gotAll   bool
+	forks    []*Feed                             // whose evidence is to be told
 	told     map[hypercore.DiscoveryKey]struct{} // feeds that the remote told of
 }
 
@@ -43,86 +48,27 @@ func (l *List) Extensions() []string { return []string{listName} }
 // Added implements Exchange: the writer finds new feeds by itself.
 func (l *List) Added(*Feed) {}
 
+// Forked implements Exchange.
+func (l *List) Forked(f *Feed) {
+	l.mu.Lock()
+	l.forks = append(l.forks, f)
+	l.mu.Unlock()
+	l.x.out.wake()
+}
+
 // Field numbers of a page.
 const (
 	pageEntry = 1 // message Entry, repeated
 	pageLast  = 2 // uvarint, 1: the sender has told all it had at the start
+	pageRest  = 3 // uvarint, 1: with pageLast, but for own feeds that follow
+	pageFork  = 4 // message Fork, repeated
 )
-
-// Next implements Exchange.
-func (l *List) Next(now time.Time) (string, []byte, error) {
-	page, both, done := l.page(now)
-	for _, f := range both {
-		if err := l.x.table.open(f); err != nil {
-			return "", nil, err
-		}
-	}
-	if done {
-		l.x.noteExchanged()
-	}
-	if len(page) == 0 {
-		return "", nil, nil
-	}
-	return listName, page, nil
-}
-
-// page returns what is to be told next, the feeds among these, or left out of
-// it, that the remote has told of, and whether the sets are exchanged with it.
-func (l *List) page(now time.Time) (page []byte, both []*Feed, done bool) {
-	feeds, next, more := l.x.space.feedsFrom(l.next, MaxPageEntries)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(feeds) > 0 {
-		f := feeds[0]
-		_, told := l.told[f.Discovery()]
-		// What came from there, perhaps long before it was taken in here, isn't
-		// told back.
-		if !told || f.DurableHead().Length > 0 {
-			if !l.mayTellLocked(now) {
-				break
-			}
-			page = protowire.AppendTag(page, pageEntry, protowire.BytesType)
-			page = protowire.AppendBytes(page, appendEntry(nil, f.entry()))
-		}
-		if told {
-			both = append(both, f)
-		}
-		l.next = f.place + 1
-		feeds = feeds[1:]
-	}
-	if len(feeds) > 0 {
-		return page, both, false
-	}
-	if l.next = next; more {
-		l.x.out.wake()
-		return page, both, false
-	}
-	if !l.sentLast {
-		l.sentLast = true
-		page = protowire.AppendVarint(protowire.AppendTag(page, pageLast, protowire.VarintType), 1)
-		done = l.gotLast
-	}
-	return page, both, done
-}
-
-// mayTellLocked takes one entry from what may be told in a minute. When that is
-// used up, it sees to it that the session is woken when there is more.
-func (l *List) mayTellLocked(now time.Time) bool {
-	if now.Before(l.resume) {
-		return false
-	}
-	if l.pace.take(1, now) {
-		return true
-	}
-	l.resume = l.pace.since.Add(l.pace.per)
-	time.AfterFunc(l.resume.Sub(now), l.x.out.wake)
-	return false
-}
 
 // Handle implements Exchange.
 func (l *List) Handle(_ string, payload []byte, now time.Time) error {
 	entries := 0
-	last := false
+	forks := 0
+	last, rest := false, false
 	err := eachField(payload, func(num protowire.Number, v field) error {
 		switch {
 		case num == pageEntry:
@@ -139,6 +85,13 @@ func (l *List) Handle(_ string, payload []byte, now time.Time) error {
 				return fmt.Errorf("%w: page with a last that is no number", errMalformed)
 			}
 			last = v.number != 0
+		case num == pageRest:
+			rest = v.number != 0
+		case num == pageFork:
+			if forks++; forks > MaxPageForks || !l.rate.take(1, now) {
+				return &ProtocolError{Code: CodeLimit, Reason: fmt.Sprintf("feed list: over %d forks in a page", MaxPageForks)}
+			}
+			return l.handleFork(v.bytes)
 		}
 		return nil
 	})
@@ -149,13 +102,25 @@ func (l *List) Handle(_ string, payload []byte, now time.Time) error {
 		return err
 	}
 	if last {
-		l.mu.Lock()
-		done := l.sentLast && !l.gotLast
-		l.gotLast = true
-		l.mu.Unlock()
-		if done {
-			l.x.noteExchanged()
+		return l.ended(rest)
+	}
+	return nil
+}
+
+// ended takes the remote's last page. With rest, some of its own feeds follow, and
+// another last page.
+func (l *List) ended(rest bool) error {
+	l.mu.Lock()
+	first, done := !l.gotLast, l.sentAll && !l.gotAll && !rest
+	l.gotLast, l.gotAll = true, l.gotAll || !rest
+	l.mu.Unlock()
+	if first {
+		if err := l.x.hasTold(); err != nil {
+			return err
 		}
+	}
+	if done {
+		l.x.noteExchanged()
 	}
 	return nil
 }

@@ -1,11 +1,13 @@
 package multifeed
 
 import (
+	"errors"
 	"runtime"
 	"strconv"
 	"weak"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
+	"github.com/cobox-p2p/cobox-p2p/hypercore/corestore"
 )
 
 // leftover is what a Feed that was collected leaves to be given back.
@@ -32,11 +34,7 @@ func (s *Space) feedAt(place uint32) (*Feed, error) {
 	if f != nil {
 		return f, nil
 	}
-	value, err := s.store.Storage().Record(append(s.recordPrefix(), m.key[:]...))
-	if err != nil {
-		return nil, err
-	}
-	r, err := decodeFeedRecord(m.key[:], value)
+	r, err := s.readRecord(m.key)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +53,15 @@ func (s *Space) feedAt(place uint32) (*Feed, error) {
 		return nil, ErrClosed
 	}
 	return f, nil
+}
+
+// readRecord returns what is stored of a member.
+func (s *Space) readRecord(key hypercore.Key) (feedRecord, error) {
+	value, err := s.store.Storage().Record(append(s.recordPrefix(), key[:]...))
+	if err != nil {
+		return feedRecord{}, err
+	}
+	return decodeFeedRecord(key[:], value)
 }
 
 // adoptLocked makes f the Feed of the member.
@@ -119,26 +126,22 @@ func (s *Space) feedsFrom(place uint32, n int) (feeds []*Feed, next uint32, more
 
 // openFeed opens the feed of a record with the space's keys.
 func (s *Space) openFeed(r feedRecord) (*Feed, error) {
-	var core *hypercore.Feed
-	var err error
-	own := r.name != "" && r.instance == s.instance && s.Writable()
-	if own {
-		core, err = s.store.Named(s.writerName(r.name))
-		if err == nil && core.Key() != r.key {
-			// Another master key: the feed is not ours any more.
-			own = false
-		}
+	h, own, err := s.acquire(r)
+	f := &Feed{space: s, name: r.name, admission: r.admission, give: func() {}}
+	f.own.Store(own && (err != nil || h.Feed().Writable()))
+	f.retired.Store(r.retired)
+	if r.name == "" {
+		f.name = strconv.FormatUint(r.number, 10)
 	}
-	if !own {
-		core, err = s.store.Feed(r.key)
+	if errors.Is(err, hypercore.ErrDamaged) {
+		f.damaged = err
+		f.Feed = hypercore.Unusable(r.key, err)
+		return f, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	f := &Feed{space: s, name: r.name, admission: r.admission, own: own}
-	if r.name == "" {
-		f.name = strconv.FormatUint(r.number, 10)
-	}
+	core := h.Feed()
 	if s.key != nil {
 		f.Feed = core.WithSeal(hypercore.NewSeal(s.key.BlockKey(s.address.Kind, r.key)))
 	} else {
@@ -146,10 +149,53 @@ func (s *Space) openFeed(r feedRecord) (*Feed, error) {
 	}
 	// The feed must not keep f from being collected.
 	p := weak.Make(f)
-	f.give = core.Notify(func(e hypercore.Event) {
+	stop := core.Notify(func(e hypercore.Event) {
 		if f := p.Value(); f != nil {
 			s.feedEvent(f, e)
 		}
 	})
+	f.give = func() {
+		stop()
+		h.Release()
+	}
 	return f, nil
+}
+
+// acquire borrows the feed of a record from the store, writable if this node
+// writes it; own says so also when that fails. A retired feed is opened with its
+// keys, too, so that it knows what was shown of it, and stopped.
+func (s *Space) acquire(r feedRecord) (h *corestore.Handle, own bool, err error) {
+	h, own, err = s.acquireKeyed(r)
+	if !r.retired || err != nil {
+		return h, own, err
+	}
+	if h.Feed().Writable() {
+		if err = h.Feed().Stop(); err != nil {
+			h.Release()
+		}
+	}
+	return h, false, err
+}
+
+func (s *Space) acquireKeyed(r feedRecord) (h *corestore.Handle, own bool, err error) {
+	if pair, ok := r.pair(); ok && r.ours && s.Writable() {
+		h, err := s.store.Acquire(r.key)
+		if err != nil {
+			return nil, true, err
+		}
+		if err := h.Feed().Unlock(pair); err != nil {
+			h.Release()
+			return nil, true, err
+		}
+		return h, true, nil
+	}
+	if r.name != "" && r.seed == nil && (r.retired || r.instance == s.currentInstance()) && s.Writable() {
+		if name := writerName(s.address, r.name, r.instance); s.store.NamedKey(name) == r.key {
+			h, err := s.store.AcquireNamed(name)
+			return h, true, err
+		}
+		// Another master key: the feed is not ours any more.
+	}
+	h, err = s.store.Acquire(r.key)
+	return h, false, err
 }

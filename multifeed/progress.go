@@ -57,8 +57,8 @@ func (s *Space) Progress() Progress {
 			continue
 		}
 		held := f.Durable()
-		if known := f.lengthWith(sessions); held < known {
-			p.Missing = append(p.Missing, Lack{f, known - held})
+		if known, settled := f.lengthWith(sessions), held+f.Cleared(); settled < known {
+			p.Missing = append(p.Missing, Lack{f, known - settled})
 		}
 		for i, x := range sessions {
 			if n := x.lacks(f, held); n > 0 {

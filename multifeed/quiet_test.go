@@ -126,13 +126,19 @@ func asker(t *testing.T, nv *node, v *Space, f *Feed, requests int) *raw {
 	t.Helper()
 	r := newRaw(t, "asker", nv, v, nv.party())
 	synctest.Wait() // until the first frames, which nobody reads, block the writer
-	var b []byte
+	told := &hypercore.Extension{ID: rawList, Payload: pageOf(true)}
+	b, err := wire.AppendFrame(nil, 0, &hypercore.Options{Extensions: r.names()})
+	if err == nil {
+		b, err = wire.AppendFrame(b, 0, told)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	frames := []wire.Message{&wire.Open{DiscoveryKey: f.Discovery()}, &hypercore.Want{Length: hypercore.MaxWant}}
 	for i := range requests {
 		frames = append(frames, &hypercore.Request{Index: uint64(i)})
 	}
 	for _, m := range frames {
-		var err error
 		if b, err = wire.AppendFrame(b, 1, m); err != nil {
 			t.Fatal(err)
 		}

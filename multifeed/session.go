@@ -44,6 +44,10 @@ type Session struct {
 	names     []string   // the remote's extensions by their ID
 	about     About
 	exchanged bool
+	compared  map[hypercore.DiscoveryKey]struct{} // own feeds whose heads went together with the remote's
+	// remoteTold says that the remote has told of all feeds of which it holds
+	// something.
+	remoteTold bool
 }
 
 // SessionOption changes how a session runs.
@@ -86,8 +90,9 @@ func (s *Space) Replicate(ctx context.Context, o *Opened, opts ...SessionOption)
 func (s *Space) newSession(o *Opened, end context.CancelCauseFunc, opts []SessionOption) *Session {
 	x := &Session{
 		space: s, opened: o, stream: o.deadlines, end: end, done: make(chan struct{}), started: time.Now(),
-		log:     s.log,
-		dropped: rate{limit: MaxDropped, per: time.Minute},
+		log:      s.log,
+		dropped:  rate{limit: MaxDropped, per: time.Minute},
+		compared: map[hypercore.DiscoveryKey]struct{}{},
 	}
 	if x.stream == nil {
 		x.stream = &deadlines{stream: o.Stream}
@@ -120,6 +125,9 @@ func (x *Session) enter() error {
 
 func (x *Session) leave(err error) {
 	x.table.close()
+	if err := x.table.saveShown(); err != nil {
+		x.log.Error("not noted what was shown of own feeds", "err", err)
+	}
 	s := x.space
 	s.mu.Lock()
 	delete(s.sessions, x)

@@ -1,6 +1,7 @@
 package multifeed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,10 +11,10 @@ import (
 )
 
 // Writer returns the feed that this node writes under that name, and makes it
-// when it is asked for the first time. It returns ErrNoKey on a seeder,
-// ErrNoSecret on a member's space without the secret, ErrName, ErrTooMany, and
-// ErrInstance for a feed of this very instance that came back from a peer: this
-// store has lost it, and writing on would sign a second history.
+// when it is asked for the first time. When this copy of the store was found to be
+// an old or a second one, it is a new feed, and the one from before is retired. It
+// returns ErrNoKey on a seeder, ErrNoSecret on a member's space without the secret,
+// ErrName and ErrTooMany.
 func (s *Space) Writer(name string) (*Feed, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -24,30 +25,44 @@ func (s *Space) Writer(name string) (*Feed, error) {
 	case s.address.Kind == KindSigned && s.secret == nil:
 		return nil, ErrNoSecret
 	}
-	key := s.store.NamedKey(s.writerName(name))
+	f, err := s.writer(name)
+	if !errors.Is(err, ErrRetired) {
+		return f, err
+	}
+	s.retiring.Lock()
+	defer s.retiring.Unlock()
+	if f, err = s.writer(name); !errors.Is(err, ErrRetired) {
+		return f, err // somebody has seen to it
+	}
+	if err := s.retireInstance(context.Background()); err != nil {
+		return nil, err
+	}
+	return s.writer(name)
+}
+
+// writer returns the feed of a name under the current instance. It returns
+// ErrRetired when that can't be written any more, or came back from a peer: then
+// this store has lost it, and writing on would sign a second history.
+func (s *Space) writer(name string) (*Feed, error) {
+	instance := s.currentInstance()
+	key := s.store.NamedKey(writerName(s.address, name, instance))
 	f, err := s.byDiscovery(key.Discovery())
-	if err != nil {
-		return nil, err
-	}
-	if f != nil {
-		if !f.own {
-			return nil, fmt.Errorf("%w: %q, feed %.8s", ErrInstance, name, f.Discovery())
+	if err == nil && f == nil {
+		r := feedRecord{key: key, name: name, instance: instance}
+		if s.secret != nil {
+			r.admission = s.secret.Admit(key)
 		}
-		return f, nil
+		f, err = s.addFeed(r)
 	}
-	core, err := s.store.Named(s.writerName(name))
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case f.damaged != nil:
+		return nil, f.damaged
+	case !f.Own() || !f.Writable():
+		return nil, fmt.Errorf("%w: %q, feed %.8s", ErrRetired, name, f.Discovery())
 	}
-	r := feedRecord{key: core.Key(), name: name, instance: s.instance}
-	if s.secret != nil {
-		r.admission = s.secret.Admit(r.key)
-	}
-	f, err = s.addFeed(r)
-	if err == nil && !f.own { // it came from a peer meanwhile
-		return nil, fmt.Errorf("%w: %q, feed %.8s", ErrInstance, name, f.Discovery())
-	}
-	return f, err
+	return f, nil
 }
 
 // Add takes the feed of another writer into the space. In a signed space the
@@ -144,22 +159,16 @@ func (s *Space) Forget(keep func(hypercore.Key) bool) error {
 	if !closed {
 		return errors.New("multifeed: a space must be closed before it is forgotten")
 	}
-	b := &hypercore.Batch{Urgent: true}
+	var drop []hypercore.Key
+	var records []hypercore.Record
 	for _, m := range feeds {
-		key := m.key
-		b.Records = append(b.Records, hypercore.Record{Key: append(s.recordPrefix(), key[:]...)})
-		if keep != nil && keep(key) {
-			continue
+		records = append(records, hypercore.Record{Key: append(s.recordPrefix(), m.key[:]...)})
+		if keep == nil || !keep(m.key) {
+			drop = append(drop, m.key)
 		}
-		if err := s.store.Release(key); err != nil {
-			return err
-		}
-		b.Feeds = append(b.Feeds, hypercore.FeedWrite{Key: key, Drop: true})
 	}
-	done := make(chan error, 1)
-	b.Durable = func(err error) { done <- err }
-	if err := s.store.Storage().Commit(b); err != nil {
+	if err := s.store.Delete(context.Background(), drop, records...); err != nil {
 		return fmt.Errorf("forget space %.8s: %w", s.Discovery(), err)
 	}
-	return <-done
+	return nil
 }

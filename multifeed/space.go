@@ -25,7 +25,6 @@ var (
 	ErrNoKey       = errors.New("multifeed: the space's encryption key is not here")
 	ErrTooMany     = errors.New("multifeed: the space has as many feeds as its limit allows")
 	ErrUnknownFeed = errors.New("multifeed: feed is not in the space")
-	ErrInstance    = errors.New("multifeed: this writer's feed came back from a peer, so this store is a restored or emptied one: give the node a new instance")
 	ErrName        = fmt.Errorf("multifeed: a name has 1 to %d bytes of UTF-8 and no control characters", MaxName)
 )
 
@@ -47,7 +46,7 @@ type Offer struct {
 	Space  Address
 	Feed   hypercore.Key
 	Length uint64 // of its signed head, 0 when none was shown
-	Remote []byte // who offers it: the bytes of a peer ID
+	Remote []byte // who offers it: the bytes of a peer ID; nil for a feed of a bundle
 }
 
 // Policy decides on a feed that a peer offers before a byte of it is fetched
@@ -61,21 +60,27 @@ type Space struct {
 	address  Address
 	key      *EncryptionKey // nil: a seeder, which reads nothing
 	secret   *Secret        // nil: adds no feeds to a signed space
-	instance Instance
 	policy   Policy
 	maxFeeds int
 	about    About
 	log      *slog.Logger
 
-	adding  sync.Mutex // held over I/O by whoever adds a feed
-	opening sync.Mutex // held over I/O by whoever opens a feed of the set
-	gone    struct {
+	run     func(func(context.Context)) // in a goroutine of the space; set once, called with mu
+	stop    context.CancelFunc          // ends what run started; set once
+	running sync.WaitGroup              // what run started
+
+	retiring sync.Mutex // held over I/O by whoever ends the writing of own feeds, or waits for that
+	adding   sync.Mutex // held over I/O by whoever adds a feed
+	opening  sync.Mutex // held over I/O by whoever opens a feed of the set
+	gone     struct {
 		sync.Mutex // guards list
 		list       []leftover
 	}
 
 	mu         sync.Mutex // guards all below; never held over I/O
 	closed     bool
+	instance   Instance // under which this node writes
+	compared   bool     // with the set of some peer: no own feed is older than what that peer has
 	set        members
 	changed    chan struct{}
 	sessions   map[*Session]struct{}
@@ -117,7 +122,8 @@ func WithAccess(a Access) Option {
 }
 
 // WithInstance sets the node's instance. Without it a new one is made, and the
-// writers of an earlier run are read-only.
+// writers of an earlier run are read-only. One that was retired stands for the one
+// that came in its place.
 func WithInstance(i Instance) Option {
 	return func(s *Space) error { s.instance = i; return nil }
 }
@@ -170,8 +176,22 @@ func Open(store *corestore.Store, address Address, opts ...Option) (*Space, erro
 		}
 	}
 	s.log = s.log.With("space", fmt.Sprintf("%.8s", address.Discovery()))
-	if err := s.loadSet(); err != nil {
+	err := s.followInstance()
+	if err == nil {
+		err = s.loadSet()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open space %.8s: %w", address.Discovery(), err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.run = func(f func(context.Context)) { s.running.Go(func() { f(ctx) }) }
+	if s.Writable() {
+		s.retiring.Lock()
+		if err := s.moveAll(ctx); err != nil {
+			s.log.Error("blocks of retired feeds not appended again", "err", err)
+		}
+		s.retiring.Unlock()
 	}
 	return s, nil
 }
@@ -329,9 +349,11 @@ func (s *Space) Close() error {
 	for _, x := range open {
 		x.end(ErrLeft)
 	}
+	s.stop()
 	for _, x := range open {
 		<-x.done
 	}
+	s.running.Wait()
 	s.giveBackAll()
 	return nil
 }

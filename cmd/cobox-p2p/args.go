@@ -28,6 +28,13 @@ func takes(required int, names ...string) cobra.PositionalArgs {
 	}
 }
 
+// takesMore is takes with any number of arguments behind the named ones.
+func takesMore(required int, names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		return takes(required, names...)(cmd, args[:min(len(args), len(names))])
+	}
+}
+
 // optional returns the argument at i, or nothing.
 func optional(args []string, i int) string {
 	if i < len(args) {

@@ -118,8 +118,8 @@ func (c *cli) root() *cobra.Command {
 		return nil
 	}
 	root.AddCommand(
-		c.initCommand(), c.runCommand(), c.spaceCommand(), c.appendCommand(), c.readCommand(),
-		c.connectCommand(), c.peersCommand(), c.statusCommand(), c.syncCommand(), c.verifyCommand(), c.demoCommand(),
+		c.initCommand(), c.runCommand(), c.spaceCommand(), c.appendCommand(), c.readCommand(), c.bundleCommand(),
+		c.connectCommand(), c.peersCommand(), c.statusCommand(), c.syncCommand(), c.verifyCommand(), c.legacyCommand(), c.forkCommand(), c.demoCommand(),
 	)
 	return root
 }

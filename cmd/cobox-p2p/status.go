@@ -101,9 +101,33 @@ func printStatus(w io.Writer, s node.Status) {
 			}
 		}
 		for _, f := range o.Feeds {
-			fmt.Fprintf(w, "  feed\t%s\twriter %s\t%d of %s here, %s\n", f.Key, f.Writer, f.Stored, node.Count(f.Length, "block", "blocks"), sizeText(f.Bytes))
+			fmt.Fprintf(w, "  feed\t%s\twriter %s\t%s\n", f.Key, f.Writer, feedText(f))
 		}
 	}
+}
+
+// feedText says how much of a feed is here.
+func feedText(f node.FeedStatus) string {
+	if f.Unusable != "" {
+		return "damaged, run verify --repair: " + f.Unusable
+	}
+	text := fmt.Sprintf("%d of %s here, %s", f.Stored, node.Count(f.Length, "block", "blocks"), sizeText(f.Bytes))
+	if f.Cleared > 0 {
+		text += fmt.Sprintf(", %d cleared", f.Cleared)
+	}
+	if f.State != "" {
+		text += ", " + f.State
+	}
+	if f.Retired {
+		text += ", retired here"
+	}
+	if f.Forked != "" {
+		text += ", " + f.Forked
+	}
+	if f.Damaged > 0 {
+		text += fmt.Sprintf(", %d damaged: run verify --repair", f.Damaged)
+	}
+	return text
 }
 
 func roundText(r node.RoundStatus) string {

@@ -20,3 +20,6 @@ func (n Namespace) Name() string { return n.name }
 
 // Default opens the namespace's own feed, which is named like the namespace.
 func (n Namespace) Default() (*hypercore.Feed, error) { return n.store.Named(n.name) }
+
+// Acquire lends the namespace's own feed; see Store.AcquireNamed.
+func (n Namespace) Acquire() (*Handle, error) { return n.store.AcquireNamed(n.name) }

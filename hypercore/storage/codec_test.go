@@ -70,21 +70,37 @@ func FuzzHead(f *testing.F) {
 	f.Add(h.append(nil))
 	f.Add(h.append(nil)[1:])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if h, err := parseHead(b); err == nil && !bytes.Equal(h.append(nil), b) {
+		h, err := parseHead(b)
+		if err != nil {
+			return
+		}
+		if again, err := parseHead(h.append(nil)); err != nil || again != h {
 			t.Fatalf("head of %x is written as %x", b, h.append(nil))
 		}
 	})
 }
 
-func FuzzSpan(f *testing.F) {
-	k := newDataKey(1, kindSpan, 5)
-	f.Add(k[:], []byte{3})
-	k = newDataKey(1, kindSpan, MaxSeq)
-	f.Add(k[:], []byte{1})
-	f.Fuzz(func(t *testing.T, key, value []byte) {
-		span, err := parseSpan(key, value)
-		if err == nil && (span.Count == 0 || span.End() < span.Start || span.End() > MaxSeq) {
-			t.Fatalf("parseSpan = %v", span)
+func FuzzHeld(f *testing.F) {
+	var h heldBits
+	f.Add(h.append(nil))
+	h.fill(3, 70, true)
+	h.fill(4000, heldPage, true)
+	f.Add(h.append(nil))
+	for i := 0; i < heldPage; i += 2 {
+		h.fill(i, i+1, true)
+	}
+	f.Add(h.append(nil))
+	f.Add([]byte{heldRuns, 0x80, 0x20, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var h, again heldBits
+		if h.parse(b) != nil {
+			return
+		}
+		if err := again.parse(h.append(nil)); err != nil || again != h {
+			t.Fatalf("page of %x is written as %x, %v", b, h.append(nil), err)
+		}
+		if spans := h.appendSpans(nil, 7); len(spans) > 0 && spans[len(spans)-1].End() > 8*heldPage {
+			t.Fatalf("page 7 holds %v", spans)
 		}
 	})
 }
@@ -109,7 +125,7 @@ func FuzzNode(f *testing.F) {
 }
 
 func FuzzMarker(f *testing.F) {
-	f.Add([]byte("cobox store 1\n"))
+	f.Add([]byte("cobox store 2\n"))
 	f.Add([]byte("cobox store "))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if _, err := parseMarker(b); err == nil && !bytes.HasPrefix(b, []byte(markerText)) {

@@ -26,6 +26,7 @@ const (
 	batchOverhead  = 256     // bytes that the smallest batch counts for
 	memTableSize   = 16 << 20
 	blockCacheSize = 16 << 20
+	tableFileSize  = 16 << 20 // a million small feeds are some dozens of tables then
 )
 
 // syncGroup is the batches that one sync makes durable.
@@ -34,16 +35,45 @@ type syncGroup struct {
 	size     int // bytes
 	urgent   bool
 	durables []func(error) // in the order of the commits
+	garbage  []garbage     // to be freed afterwards
+	cleared  uint64        // bytes deleted from the index, about
 }
 
 // Commit implements hypercore.Storage. It returns an error that wraps
-// ErrBadBatch for a batch beyond a limit.
+// ErrBadBatch for a batch beyond a limit, ErrDiskFull when there is no space for
+// it, or what failed when the blocks of a long run were written; the store stays
+// usable after all of these.
 func (s *Store) Commit(b *hypercore.Batch) error {
 	size, err := checkBatch(b)
 	if err != nil {
 		return err
 	}
+	if err := s.ready(); err != nil {
+		return err
+	}
 	size += batchOverhead
+	if adds(b, size) {
+		if err := s.space.admit(uint64(size)); err != nil {
+			return s.wrap("commit", err)
+		}
+	}
+	plans := planFeeds(b)
+	unlock := s.locks.lock(plans)
+	defer unlock()
+	stages, err := s.stage(plans)
+	if err == nil {
+		for _, staged := range stages {
+			size -= staged.size()
+		}
+		err = s.apply(b, plans, stages, size)
+	}
+	s.unstage(stages, err)
+	return err
+}
+
+// apply makes the batch readable and leaves it to the committer to make it
+// durable.
+func (s *Store) apply(b *hypercore.Batch, plans []feedPlan, stages map[hypercore.Key]*staged, size int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.syncing && s.pending.size+size > SyncBytes && s.pending.batches > 0 && !s.closing {
@@ -55,11 +85,20 @@ func (s *Store) Commit(b *hypercore.Batch) error {
 	if err := s.waitForPebbleLocked(size); err != nil {
 		return err
 	}
-	if err := s.writeLocked(b); err != nil {
+	w := newWriter(s)
+	defer w.close()
+	if err := s.writeLocked(w, plans, stages, b.Records); err != nil {
 		return err
 	}
-	s.queueLocked(b, size)
+	s.queueLocked(b, w, size)
 	return nil
+}
+
+// ready is readyLocked for who doesn't hold mu.
+func (s *Store) ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.readyLocked()
 }
 
 // readyLocked says why the store takes no commits, if so.
@@ -91,10 +130,8 @@ func (s *Store) waitForPebbleLocked(size int) error {
 }
 
 // writeLocked applies the batch to the database, unsynced.
-func (s *Store) writeLocked(b *hypercore.Batch) error {
-	w := newWriter(s)
-	defer w.close()
-	if err := w.build(b); err != nil {
+func (s *Store) writeLocked(w *writer, plans []feedPlan, stages map[hypercore.Key]*staged, records []hypercore.Record) error {
+	if err := w.build(plans, stages, records); err != nil {
 		return s.wrap("commit", err)
 	}
 	if w.batch.Empty() {
@@ -106,40 +143,27 @@ func (s *Store) writeLocked(b *hypercore.Batch) error {
 	if err := s.failure(); err != nil {
 		return err
 	}
-	s.nextID = w.nextID
-	s.noteGrownLocked(w.order)
-	for i := range b.Feeds {
-		if b.Feeds[i].Drop {
-			s.ids.drop(b.Feeds[i].Key)
+	s.storedID = s.nextID
+	s.hot.note(w.feeds)
+	for i := range plans {
+		if plans[i].drop {
+			s.ids.drop(plans[i].key)
 		}
+	}
+	if w.removes {
+		s.refs.clear()
 	}
 	return nil
 }
 
-// maxGrown is how many feeds' last grown spans are remembered.
-const maxGrown = 4096
-
-// noteGrownLocked remembers which span of each feed the batch made or met last.
-func (s *Store) noteGrownLocked(feeds []*feedWriter) {
-	for _, f := range feeds {
-		switch {
-		case f.gone:
-			delete(s.grown, f.rec.id)
-		case f.last.Count > 0:
-			if len(s.grown) >= maxGrown {
-				clear(s.grown)
-			}
-			s.grown[f.rec.id] = f.last
-		}
-	}
-}
-
 // queueLocked leaves it to the committer to make the batch durable.
-func (s *Store) queueLocked(b *hypercore.Batch, size int) {
+func (s *Store) queueLocked(b *hypercore.Batch, w *writer, size int) {
 	p := &s.pending
 	p.batches++
 	p.size += size
 	p.urgent = p.urgent || b.Urgent
+	p.garbage = append(p.garbage, w.garbage...)
+	p.cleared += w.cleared
 	if b.Durable != nil {
 		p.durables = append(p.durables, b.Durable)
 	}

@@ -70,6 +70,9 @@ func (s *Store) takeAndSync(due bool) int {
 	for _, durable := range group.durables {
 		durable(err)
 	}
+	if err == nil {
+		s.sweeper.add(group.garbage, group.cleared)
+	}
 	s.mu.Lock()
 	s.syncing = false
 	s.room.Broadcast()

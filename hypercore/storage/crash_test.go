@@ -1,10 +1,13 @@
 package storage_test
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore/storage"
 )
@@ -21,23 +24,35 @@ func TestPowerCut(t *testing.T) {
 		}
 	}()
 	rng := rand.New(rand.NewPCG(seed, 0))
-	rounds, batches := 1, 40
+	rounds, batches := 1, 30
 	if soak {
 		rounds, batches = 8, 150
 	}
-	for _, max := range []int{300, 4 << 10, 30 << 10} {
+	for _, max := range []int{300, 4 << 10, 30 << 10, longMax} {
 		for range rounds {
 			powerCuts(t, rng, max, batches)
 		}
 	}
 }
 
+// longMax, as the largest size of a block, stands for a ledger with long runs.
+const longMax = 2 << 10
+
+// ruin plays a file system that frees bytes, where they are no zeros later.
+func ruin(f vfs.File, offset, size int64) error {
+	if _, err := f.WriteAt(bytes.Repeat([]byte{0xdd}, int(size)), offset); err != nil {
+		return err
+	}
+	return f.SyncData()
+}
+
 // powerCuts commits batches and takes copies of the disk as a power cut would
 // leave it, before, between and during the commits.
 func powerCuts(t *testing.T, rng *rand.Rand, max, batches int) {
 	disk := vfs.NewCrashableMem()
-	s := openStore(t, "store", disk, storage.WithMemTable(96<<10))
+	s := openStore(t, "store", disk, storage.WithMemTable(96<<10), storage.WithSegment(1<<20), storage.WithPunch(ruin))
 	l := newLedger()
+	l.long = max == longMax
 	for range batches {
 		if err := l.commit(s, max, rng.IntN(4) == 0); err != nil {
 			t.Fatal(err)
@@ -65,8 +80,10 @@ func cutPower(t *testing.T, rng *rand.Rand, disk *vfs.MemFS, l *ledger) {
 	l.check(t, s, durable)
 	// The store must be of use after the cut, and survive a second one.
 	next := newLedger()
+	next.long = l.long
 	if f, err := s.Feed(ledgerKey); err == nil {
 		next.committed, next.calls, next.good = int(f.Head.Length), int(f.Head.Length), int(f.Head.Length)
+		next.story = storyOf(next.committed)
 	}
 	max := 500
 	if f, err := s.Feed(ledgerKey); err == nil {
@@ -81,6 +98,75 @@ func cutPower(t *testing.T, rng *rand.Rand, disk *vfs.MemFS, l *ledger) {
 	again := openStore(t, "store", left.CrashClone(vfs.CrashCloneCfg{}))
 	next.check(t, again, next.wait(t))
 	again.Close()
+}
+
+// cutter takes copies of the disk as power cuts would leave it, right before
+// operations on its files.
+type cutter struct {
+	disk *vfs.MemFS
+	l    *ledger
+
+	mu      sync.Mutex // guards below
+	rng     *rand.Rand
+	every   int // operations between two cuts, on average
+	left    []*vfs.MemFS
+	durable []int // batches that were called durable before
+}
+
+func (c *cutter) String() string { return "cutter" }
+
+// MaybeError implements errorfs.Injector.
+func (c *cutter) MaybeError(op errorfs.Op) error {
+	if !isWrite(op) && !isSync(op) && !isCreate(op) && op.Kind != errorfs.OpRemove {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rng.IntN(c.every) == 0 {
+		c.durable = append(c.durable, c.l.durable())
+		c.left = append(c.left, c.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: c.rng.IntN(5) * 25, RNG: c.rng}))
+	}
+	return nil
+}
+
+// TestPowerCutInside cuts the power within commits and syncs: before writes and
+// syncs of data files, of the log, of tables, and before files are made and
+// removed.
+func TestPowerCutInside(t *testing.T) {
+	seed := rand.Uint64()
+	defer func() {
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+		}
+	}()
+	rounds := 1
+	if soak {
+		rounds = 40
+	}
+	for round := range rounds {
+		disk := vfs.NewCrashableMem()
+		openStore(t, "store", disk).Close()
+		l := newLedger()
+		l.long = true
+		c := &cutter{disk: disk, l: l, rng: rand.New(rand.NewPCG(seed, uint64(round))), every: 30}
+		s := openStore(t, "store", errorfs.Wrap(disk, c), storage.WithMemTable(96<<10), storage.WithSegment(1<<20), storage.WithPunch(ruin))
+		for i := range 36 {
+			if err := l.commit(s, longMax, i%3 == 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for i, left := range c.left {
+			again := openStore(t, "store", left)
+			l.check(t, again, c.durable[i])
+			if err := again.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Logf("%d power cuts", len(c.left))
+	}
 }
 
 // TestPowerCutAtOpen cuts the power right after Open and in a new folder.

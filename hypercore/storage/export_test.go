@@ -12,3 +12,29 @@ func WithFS(fs vfs.FS) Option {
 func WithMemTable(size uint64) Option {
 	return func(o *options) { o.memTable = size }
 }
+
+// WithSegment sets the bytes of one data file.
+func WithSegment(size uint64) Option {
+	return func(o *options) { o.segment = size }
+}
+
+// WithPunch makes the store free bytes of a file by punch.
+func WithPunch(punch func(f vfs.File, offset, size int64) error) Option {
+	return func(o *options) { o.punch = punch }
+}
+
+// WaitSwept returns when all that may be given back by now was given back.
+func (s *Store) WaitSwept() {
+	w := s.sweeper
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.busy && s.failure() == nil {
+		w.idle.Wait()
+	}
+}
+
+// LongRunBytes is what a run needs to go to a data file.
+const LongRunBytes = longRunBytes
+
+// PunchHole is what frees bytes of a file.
+var PunchHole = punchHole

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -51,6 +52,7 @@ func isCreate(op errorfs.Op) bool {
 
 func isLog(op errorfs.Op) bool   { return strings.HasSuffix(op.Path, ".log") }
 func isTable(op errorfs.Op) bool { return strings.HasSuffix(op.Path, ".sst") }
+func isData(op errorfs.Op) bool  { return strings.Contains(op.Path, "store/data") }
 func isManifest(op errorfs.Op) bool {
 	return strings.Contains(op.Path, "MANIFEST")
 }
@@ -113,6 +115,92 @@ func testFault(t *testing.T, f *faultyFS, n int64) {
 	}
 }
 
+// TestDataFaults lets operations on data files fail. Such a commit fails, and
+// says why; nothing of it is there; the store goes on.
+func TestDataFaults(t *testing.T) {
+	kinds := map[string]func(errorfs.Op) bool{"write": isWrite, "sync": isSync, "folder": func(op errorfs.Op) bool {
+		return op.Kind == errorfs.OpOpenDir
+	}}
+	last := int64(4)
+	if soak {
+		last = 40
+	}
+	for kind, ofKind := range kinds {
+		for n := int64(1); n <= last; n = n*3/2 + 1 {
+			t.Run(fmt.Sprintf("%s/%d", kind, n), func(t *testing.T) {
+				t.Parallel()
+				disk := vfs.NewCrashableMem()
+				f := &faultyFS{match: func(op errorfs.Op) bool { return isData(op) && ofKind(op) }}
+				s := openStore(t, "store", errorfs.Wrap(disk, f), storage.WithSegment(1<<20))
+				f.left.Store(n)
+				l := newLedger()
+				l.long = true
+				failures := 0
+				for range 24 {
+					if err := l.commit(s, 500, l.committed%4 == 0); err != nil {
+						failures++
+						if !errors.Is(err, errorfs.ErrInjected) || errors.Is(err, hypercore.ErrStorageFailed) {
+							t.Fatalf("Commit that can't write = %v", err)
+						}
+						l.check(t, s, l.committed)
+					}
+				}
+				if f.failed.Load() != (failures > 0) || failures > 1 {
+					t.Errorf("%d commits failed, an operation: %v", failures, f.failed.Load())
+				}
+				l.check(t, s, l.committed)
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				again := openStore(t, "store", disk.CrashClone(vfs.CrashCloneCfg{}))
+				l.check(t, again, l.wait(t))
+				if err := again.Close(); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	}
+}
+
+// TestSpoiledSegment checks that nothing is written to a data file any more whose
+// sync has failed.
+func TestSpoiledSegment(t *testing.T) {
+	f := &faultyFS{}
+	var mu sync.Mutex // guards both
+	var failed string
+	late := 0
+	f.match = func(op errorfs.Op) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if isWrite(op) && op.Path == failed {
+			late++
+		}
+		if isData(op) && op.Kind == errorfs.OpFileSyncData && f.left.Load() == 1 {
+			failed = op.Path
+		}
+		return isData(op) && op.Kind == errorfs.OpFileSyncData
+	}
+	disk := vfs.NewMem()
+	s := openStore(t, "store", errorfs.Wrap(disk, f))
+	defer s.Close()
+	l := newLedger()
+	l.long = true
+	for i := range 12 {
+		if i == 3 {
+			f.left.Store(1)
+		}
+		if err := l.commit(s, 100, true); (err != nil) != (i == 3) {
+			t.Fatalf("Commit %d = %v", i, err)
+		}
+	}
+	l.check(t, s, l.committed)
+	mu.Lock()
+	defer mu.Unlock()
+	if failed == "" || late > 0 {
+		t.Errorf("%d writes to %q after its sync failed", late, failed)
+	}
+}
+
 // TestFaultReported checks what callers see of a failed sync: the error itself
 // in every Durable that waits, and no second chance.
 func TestFaultReported(t *testing.T) {
@@ -154,7 +242,11 @@ func TestFaultReported(t *testing.T) {
 
 // TestFaultAtOpen lets the n-th change of the disk fail while a store is made.
 func TestFaultAtOpen(t *testing.T) {
-	for n := int64(1); ; n++ {
+	step := int64(3)
+	if soak {
+		step = 1
+	}
+	for n := int64(1); ; n += step {
 		disk := vfs.NewMem()
 		f := &faultyFS{sticky: n%2 == 0, match: func(op errorfs.Op) bool {
 			return isWrite(op) || isSync(op) || isCreate(op) || op.Kind == errorfs.OpLock || op.Kind == errorfs.OpMkdirAll

@@ -7,36 +7,46 @@ import (
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
 )
 
-// Key space. Numbers are big endian, so that keys sort as they count.
+// Key space of the index. Numbers are big endian, so that keys sort as they count.
 //
 //	00 "format"             uvarint format version
 //	00 "next"               8 bytes: id that the next new feed gets
 //	'f' feed key (32)       head record
 //	'd' id (8) 'b' seq (8)  pack: blocks up to seq, so that the one that holds a
 //	                        block is found forwards
+//	'd' id (8) 'h' page (8) which blocks are held
 //	'd' id (8) 'n' index(8) node: size (8), hash (32)
 //	'd' id (8) 'p' page (8) full page of nodes
-//	'd' id (8) 's' seq (8)  uvarint count: the blocks held from seq on
+//	'x' id (8) number (8)   segment: uvarint bytes that are named, uvarint blocks
+//	                        that are held in it
+//	'g' id (8) number (8) offset (8)
+//	                        garbage: uvarint bytes of the segment to give back, 0
+//	                        for the whole file
 //	'r' record key          record value
 //
-// All of a feed but its head record lies under its id, so one range deletion
-// drops it, and reading every head touches nothing else. Ids are never given
-// twice.
+// All of a feed but its head record and its segments lies under its id, so one
+// range deletion drops it, and reading every head touches nothing else. Ids are
+// never given twice.
 const (
-	tableFeed   = 'f'
-	tableData   = 'd'
-	tableRecord = 'r'
+	tableFeed    = 'f'
+	tableData    = 'd'
+	tableSegment = 'x'
+	tableGarbage = 'g'
+	tableRecord  = 'r'
 
 	kindBlocks = 'b'
+	kindHeld   = 'h'
 	kindNode   = 'n'
 	kindPage   = 'p'
-	kindSpan   = 's'
 )
 
 const (
-	dataKeySize = 1 + 8 + 1 + 8
-	headSize    = 1 + 8 + 8 + 8 + 32 + 64 + 8 + 8 // see headRecord
-	headVersion = 1
+	dataKeySize    = 1 + 8 + 1 + 8
+	segmentKeySize = 1 + 8 + 8
+	garbageKeySize = 1 + 8 + 8 + 8
+	headHashes     = 32 + 64
+	maxHeadSize    = 1 + 6*binary.MaxVarintLen64 + headHashes // see headRecord
+	headVersion    = 2
 )
 
 var (
@@ -101,46 +111,6 @@ func prefixEnd(prefix []byte) []byte {
 		}
 	}
 	return nil
-}
-
-// headRecord is what the store keeps of a feed under its key: version (1), id
-// (8), length (8), size (8), root hash (32), signature (64), blocks held (8),
-// bytes held (8).
-type headRecord struct {
-	id     uint64
-	head   hypercore.Head
-	blocks uint64
-	bytes  uint64
-}
-
-func (h *headRecord) append(b []byte) []byte {
-	b = append(b, headVersion)
-	b = binary.BigEndian.AppendUint64(b, h.id)
-	b = binary.BigEndian.AppendUint64(b, h.head.Length)
-	b = binary.BigEndian.AppendUint64(b, h.head.Size)
-	b = append(b, h.head.RootHash[:]...)
-	b = append(b, h.head.Signature[:]...)
-	b = binary.BigEndian.AppendUint64(b, h.blocks)
-	return binary.BigEndian.AppendUint64(b, h.bytes)
-}
-
-// parseHead returns the head record in b, or ErrDamaged.
-func parseHead(b []byte) (h headRecord, err error) {
-	if len(b) != headSize || b[0] != headVersion {
-		return headRecord{}, ErrDamaged
-	}
-	h.id = binary.BigEndian.Uint64(b[1:])
-	h.head.Length = binary.BigEndian.Uint64(b[9:])
-	h.head.Size = binary.BigEndian.Uint64(b[17:])
-	copy(h.head.RootHash[:], b[25:])
-	copy(h.head.Signature[:], b[57:])
-	h.blocks = binary.BigEndian.Uint64(b[121:])
-	h.bytes = binary.BigEndian.Uint64(b[129:])
-	return h, nil
-}
-
-func (h *headRecord) stored(key hypercore.Key) hypercore.StoredFeed {
-	return hypercore.StoredFeed{Key: key, Head: h.head, Blocks: h.blocks, Bytes: h.bytes}
 }
 
 // parseUvarint returns the number that is all of b, or ErrDamaged.

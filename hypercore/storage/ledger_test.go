@@ -17,7 +17,9 @@ import (
 // a store holds of them: batch i writes the i-th block, node, record and head,
 // to two feeds.
 type ledger struct {
-	committed int // batches whose Commit returned nil
+	committed int   // batches whose Commit returned nil
+	long      bool  // batches write long runs, too
+	story     story // of the feed of long runs, after the committed batches
 
 	mu     sync.Mutex // guards below
 	calls  int        // of Durable
@@ -25,7 +27,7 @@ type ledger struct {
 	broken bool       // a Durable came out of order
 }
 
-var ledgerKey, ledgerTwin = hypercore.Key{1}, hypercore.Key{2}
+var ledgerKey, ledgerTwin, ledgerLong = hypercore.Key{1}, hypercore.Key{2}, hypercore.Key{3}
 
 func newLedger() *ledger { return &ledger{} }
 
@@ -48,8 +50,12 @@ func (l *ledger) batch(i, max int) *hypercore.Batch {
 	}
 	twin := w
 	twin.Key = ledgerTwin
+	feeds := []hypercore.FeedWrite{w, twin}
+	if l.long {
+		feeds = append(feeds, l.story.next(i))
+	}
 	return &hypercore.Batch{
-		Feeds:   []hypercore.FeedWrite{w, twin},
+		Feeds:   feeds,
 		Records: []hypercore.Record{{Key: []byte("last"), Value: binary.BigEndian.AppendUint64(nil, uint64(i)+1)}},
 	}
 }
@@ -71,6 +77,8 @@ func (l *ledger) commit(s *storage.Store, max int, urgent bool) error {
 	err := s.Commit(b)
 	if err == nil {
 		l.committed++
+	} else if l.long {
+		l.story = storyOf(i)
 	}
 	return err
 }
@@ -117,6 +125,10 @@ func (l *ledger) check(t *testing.T, s *storage.Store, least int) {
 	}
 	for _, key := range []hypercore.Key{ledgerKey, ledgerTwin} {
 		l.checkFeed(t, s, key, n, int(f.Head.Size))
+	}
+	if l.long {
+		want := storyOf(int(n))
+		want.check(t, s)
 	}
 }
 

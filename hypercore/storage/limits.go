@@ -12,6 +12,8 @@ const (
 	MaxBlock       = 8 << 20   // bytes of one block
 	MaxRun         = 1 << 20   // blocks of one run
 	MaxNodes       = 4 << 20   // tree nodes of one feed in one batch
+	MaxAnchor      = 1 << 12   // anchor nodes of one feed in one batch
+	MaxClear       = 1 << 14   // spans to clear of one feed in one batch
 	MaxSeq         = 1 << 53   // end of the last run that a feed can hold, as in hypercore 9
 	MaxRecordKey   = 1 << 10   // bytes; the least is 1
 	MaxRecordValue = 16 << 20  // bytes
@@ -67,7 +69,13 @@ func checkFeedWrite(w *hypercore.FeedWrite) (size int, err error) {
 	if len(w.Nodes) > MaxNodes {
 		return 0, fmt.Errorf("%d nodes, limit %d", len(w.Nodes), MaxNodes)
 	}
-	size = len(w.Nodes) * nodeSize
+	if len(w.Anchor) > MaxAnchor {
+		return 0, fmt.Errorf("%d anchor nodes, limit %d", len(w.Anchor), MaxAnchor)
+	}
+	if err := checkClear(w); err != nil {
+		return 0, err
+	}
+	size = (len(w.Nodes) + len(w.Anchor)) * nodeSize
 	for _, run := range w.Runs {
 		n := uint64(len(run.Blocks))
 		if n > MaxRun {
@@ -87,4 +95,23 @@ func checkFeedWrite(w *hypercore.FeedWrite) (size int, err error) {
 		}
 	}
 	return size, nil
+}
+
+// checkClear checks what the write removes.
+func checkClear(w *hypercore.FeedWrite) error {
+	if w.Truncate && w.Head == nil {
+		return errors.New("truncate without a head")
+	}
+	if w.Truncate && w.Head.Length > MaxSeq {
+		return fmt.Errorf("truncate to %d blocks, limit %d", w.Head.Length, uint64(MaxSeq))
+	}
+	if len(w.Clear) > MaxClear {
+		return fmt.Errorf("%d spans to clear, limit %d", len(w.Clear), MaxClear)
+	}
+	for _, span := range w.Clear {
+		if span.Start > MaxSeq || span.Count > MaxSeq-span.Start {
+			return fmt.Errorf("clear %d blocks from %d on, limit %d", span.Count, span.Start, uint64(MaxSeq))
+		}
+	}
+	return nil
 }

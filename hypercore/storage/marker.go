@@ -19,21 +19,28 @@ const (
 	markerName    = "COBOX-STORE"
 	markerText    = "cobox store "
 	markerMax     = 64 // bytes that are read of it
-	formatVersion = 1
+	formatVersion = 2
 	folderMode    = 0o700
+
+	indexFolder = "index" // the database
+	dataFolder  = "data"  // the data files
 )
 
 // ErrNotStore is wrapped by what Open returns for a folder of something else.
 var ErrNotStore = errors.New("storage: folder holds something else")
 
-// FormatError says that a store is in a format that this program doesn't know.
+// FormatError says that a store is in a format that this program can't use: a
+// newer one, or one that was given up.
 type FormatError struct {
 	Found uint64 // version of the store
-	Known uint64 // newest version that the program knows
+	Known uint64 // the one version that the program knows
 }
 
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("store has format %d, this program knows formats up to %d", e.Found, e.Known)
+	if e.Found < e.Known {
+		return fmt.Sprintf("store has format %d of a version that was never released; this program knows format %d alone", e.Found, e.Known)
+	}
+	return fmt.Sprintf("store has format %d of a newer program; this one knows format %d", e.Found, e.Known)
 }
 
 // makeFolder makes dir and syncs the folders in which something was made.
@@ -71,12 +78,19 @@ func syncFolder(fsys vfs.FS, dir string) error {
 func checkMarker(fsys vfs.FS, dir string) error {
 	f, err := fsys.Open(fsys.PathJoin(dir, markerName))
 	if errors.Is(err, fs.ErrNotExist) {
-		desc, err := pebble.Peek(dir, fsys)
-		if err != nil {
-			return err
+		for _, d := range []string{dir, fsys.PathJoin(dir, indexFolder)} {
+			desc, err := pebble.Peek(d, fsys)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			if err == nil && desc.Exists {
+				return fmt.Errorf("%w: a database without the file %s", ErrNotStore, markerName)
+			}
 		}
-		if desc.Exists {
-			return fmt.Errorf("%w: a database without the file %s", ErrNotStore, markerName)
+		if there, err := hasDataFiles(fsys, dir); err != nil {
+			return err
+		} else if there {
+			return fmt.Errorf("%w: data files without the file %s", ErrNotStore, markerName)
 		}
 		return writeMarker(fsys, dir)
 	}

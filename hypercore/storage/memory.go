@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -221,8 +222,9 @@ func (m *Memory) Commit(b *hypercore.Batch) error {
 	if m.syncs.failed != nil {
 		return m.syncs.failed
 	}
-	for i := range b.Feeds {
-		m.writeLocked(&b.Feeds[i])
+	plans := planFeeds(b)
+	for i := range plans {
+		m.writeLocked(&plans[i])
 	}
 	for _, r := range b.Records {
 		if r.Value == nil {
@@ -236,25 +238,45 @@ func (m *Memory) Commit(b *hypercore.Batch) error {
 	return nil
 }
 
-func (m *Memory) writeLocked(w *hypercore.FeedWrite) {
-	if w.Drop {
-		delete(m.feeds, w.Key)
+func (m *Memory) writeLocked(p *feedPlan) {
+	if p.drop {
+		delete(m.feeds, p.key)
+	}
+	if !p.write {
 		return
 	}
-	f := m.feeds[w.Key]
+	f := m.feeds[p.key]
 	if f == nil {
 		f = &memoryFeed{nodes: make(map[uint64]merkle.Node), blocks: make(map[uint64][]byte)}
-		m.feeds[w.Key] = f
+		m.feeds[p.key] = f
 	}
-	if w.Head != nil {
-		f.head = *w.Head
+	if p.truncate {
+		maps.DeleteFunc(f.nodes, func(index uint64, _ merkle.Node) bool { return nodeSpan(index).End() > p.keep })
 	}
-	for _, n := range w.Nodes {
+	for _, span := range p.clear {
+		f.clear(span)
+	}
+	if p.head != nil {
+		f.head = *p.head
+	}
+	for _, n := range p.nodes {
 		f.nodes[n.Index] = n
 	}
-	for _, run := range w.Runs {
+	for _, run := range p.runs {
 		f.writeRun(run)
 	}
+}
+
+// clear removes the blocks of the span.
+func (f *memoryFeed) clear(span hypercore.Span) {
+	for _, held := range f.held {
+		from, to := max(held.Start, span.Start), min(held.End(), span.End())
+		for seq := from; seq < to; seq++ {
+			f.bytes -= uint64(len(f.blocks[seq]))
+			delete(f.blocks, seq)
+		}
+	}
+	f.held = f.held.remove(span)
 }
 
 // writeRun stores the blocks of the run that are not held.

@@ -9,7 +9,6 @@ import (
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
@@ -26,6 +25,11 @@ type options struct {
 	log      *slog.Logger
 	fs       vfs.FS
 	memTable uint64 // bytes of one table in memory
+	reserve  uint64
+	segment  uint64 // bytes of one data file
+	punch    func(f vfs.File, offset, size int64) error
+
+	keepIndex bool // see WithoutRebuild
 }
 
 // WithLogger makes the store log to log: at level error when it fails, else at
@@ -34,26 +38,41 @@ func WithLogger(log *slog.Logger) Option {
 	return func(o *options) { o.log = log }
 }
 
+// WithReserve makes the store refuse what adds to it while the disk has less than
+// so many bytes free. Without it that is 64 MiB; 0 is no limit.
+func WithReserve(bytes uint64) Option {
+	return func(o *options) { o.reserve = bytes }
+}
+
 // Open opens the store in dir and makes it there, with mode 0700, when the
 // folder is absent or empty. It returns an error that wraps ErrLocked for a
-// folder that is in use, a *FormatError for the store of a newer program, and
+// folder that is in use, a *FormatError for the store of another format, and
 // one that wraps ErrNotStore for a folder that holds another database.
 func Open(dir string, opts ...Option) (*Store, error) {
-	o := options{log: slog.New(slog.DiscardHandler), fs: vfs.Default, memTable: memTableSize}
+	o := options{log: slog.New(slog.DiscardHandler), fs: vfs.Default, memTable: memTableSize,
+		reserve: defaultReserve, segment: segmentBytes, punch: punchHole}
 	for _, opt := range opts {
 		opt(&o)
 	}
 	s := &Store{
-		grown:  map[uint64]hypercore.Span{},
-		log:    o.log,
-		dir:    dir,
-		failed: make(chan struct{}),
-		wake:   make(chan struct{}, 1),
-		relief: make(chan struct{}, 1),
-		quit:   make(chan struct{}),
-		done:   make(chan struct{}),
+		log:          o.log,
+		dir:          dir,
+		fs:           o.fs,
+		punch:        o.punch,
+		segmentBytes: o.segment,
+		space:        &space{fs: o.fs, dir: dir, reserve: o.reserve},
+		reserved:     make(map[hypercore.Key]uint64),
+		spoiled:      make(map[fileName]struct{}),
+		hot:          make(hotFeeds),
+		failed:       make(chan struct{}),
+		wake:         make(chan struct{}, 1),
+		relief:       make(chan struct{}, 1),
+		quit:         make(chan struct{}),
+		done:         make(chan struct{}),
 	}
 	s.room.L = &s.mu
+	s.handles.open = s.openSegment
+	s.sweeper = newSweeper(s)
 	s.fence = newFence(o.fs, s.fail)
 	if err := s.open(&o); err != nil {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
@@ -79,16 +98,28 @@ func (s *Store) open(o *options) (err error) {
 	if err := checkMarker(o.fs, s.dir); err != nil {
 		return err
 	}
-	if s.db, err = pebble.Open(s.dir, s.pebbleOptions(o.memTable)); err != nil {
+	if err := makeFolder(o.fs, s.dataDir()); err != nil {
 		return err
 	}
-	s.fence.opened.Store(true)
-	if err = s.readFormat(); err == nil {
-		err = s.failure()
+	return s.openIndex(o)
+}
+
+// start makes the store fit for use when the database is open.
+func (s *Store) start() error {
+	if err := s.readFormat(); err != nil {
+		return damaged(err)
 	}
-	if err != nil {
-		close(s.fence.release)
-		err = errors.Join(err, s.db.Close())
+	if err := s.checkSegments(); err != nil {
+		return damaged(err)
+	}
+	return damaged(s.sweeper.start())
+}
+
+// damaged marks an error of the database that says that a file isn't what was
+// written.
+func damaged(err error) error {
+	if pebble.IsCorruptionError(err) && !errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return err
 }
@@ -118,6 +149,7 @@ func (s *Store) readFormat() error {
 		return ErrDamaged
 	}
 	s.nextID = binary.BigEndian.Uint64(value)
+	s.storedID = s.nextID
 	return nil
 }
 
@@ -132,58 +164,3 @@ func lockError(err error) error {
 	}
 	return fmt.Errorf("%w: %w", ErrLocked, err)
 }
-
-// pebbleOptions are measured; see the benchmarks. What is stored is ciphertext
-// and hashes, which don't compress.
-func (s *Store) pebbleOptions(memTable uint64) *pebble.Options {
-	o := &pebble.Options{
-		FS:                          s.fence,
-		Lock:                        s.lock,
-		Logger:                      pebbleLog{s},
-		FormatMajorVersion:          pebble.FormatNewest,
-		CacheSize:                   blockCacheSize,
-		MemTableSize:                memTable,
-		MemTableStopWritesThreshold: 1 << 16,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       1 << 16,
-		MaxOpenFiles:                256,
-		EventListener: &pebble.EventListener{
-			BackgroundError: s.fail,
-			FlushEnd:        func(pebble.FlushInfo) { signal(s.relief) },
-			CompactionEnd:   func(pebble.CompactionInfo) { signal(s.relief) },
-		},
-	}
-	// The scheduler that Pebble makes by itself leaves a goroutine behind when
-	// the database can't be opened. This one does without, and is the same as
-	// long as one compaction runs at a time.
-	o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
-	o.CompactionConcurrencyRange = func() (lower, upper int) { return 1, 1 }
-	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
-	for i := range o.Levels {
-		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-	}
-	return o
-}
-
-// pebbleLog passes Pebble's log on. What is fatal to Pebble poisons the store.
-type pebbleLog struct{ s *Store }
-
-func (l pebbleLog) Infof(format string, args ...any) {
-	l.s.log.Debug("pebble", "message", lazyText{format, args})
-}
-
-func (l pebbleLog) Errorf(format string, args ...any) {
-	l.s.log.Debug("pebble error", "message", lazyText{format, args})
-}
-
-func (l pebbleLog) Fatalf(format string, args ...any) {
-	l.s.fail(fmt.Errorf(format, args...))
-}
-
-// lazyText is formatted only when it is logged.
-type lazyText struct {
-	format string
-	args   []any
-}
-
-func (t lazyText) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf(t.format, t.args...)) }

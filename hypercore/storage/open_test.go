@@ -65,15 +65,15 @@ func TestMarker(t *testing.T) {
 			t.Errorf("Open with the marker %q = %v, want ErrNotStore", text, err)
 		}
 	}
-	for _, text := range []string{"cobox store 2\n", "cobox store 0\n", "cobox store 18446744073709551615"} {
+	for _, text := range []string{"cobox store 1\n", "cobox store 3\n", "cobox store 0\n", "cobox store 18446744073709551615"} {
 		setFile(t, fs, name, text)
 		_, err := storage.Open("store", storage.WithFS(fs))
 		var format *storage.FormatError
-		if !errors.As(err, &format) || format.Known != 1 || format.Found == 1 {
+		if !errors.As(err, &format) || format.Known != 2 || format.Found == 2 {
 			t.Errorf("Open with the marker %q = %v, want a FormatError", text, err)
 		}
 	}
-	setFile(t, fs, name, "cobox store 1\n")
+	setFile(t, fs, name, "cobox store 2\n")
 	openStore(t, "store", fs).Close()
 	if err := fs.Remove(name); err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestMarker(t *testing.T) {
 func TestNewerRecord(t *testing.T) {
 	fs := vfs.NewMem()
 	openStore(t, "store", fs).Close()
-	db, err := pebble.Open("store", &pebble.Options{FS: fs, Logger: quiet{}})
+	db, err := pebble.Open("store/index", &pebble.Options{FS: fs, Logger: quiet{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,8 +96,8 @@ func TestNewerRecord(t *testing.T) {
 	db.Close()
 	_, err = storage.Open("store", storage.WithFS(fs))
 	var format *storage.FormatError
-	if !errors.As(err, &format) || *format != (storage.FormatError{Found: 7, Known: 1}) {
-		t.Fatalf("Open of format 7 = %v, want a FormatError with 7 and 1", err)
+	if !errors.As(err, &format) || *format != (storage.FormatError{Found: 7, Known: 2}) {
+		t.Fatalf("Open of format 7 = %v, want a FormatError with 7 and 2", err)
 	}
 	if _, err = storage.Open("store", storage.WithFS(fs)); errors.Is(err, storage.ErrLocked) {
 		t.Fatal("a refused Open left the folder locked")
@@ -119,7 +119,7 @@ func TestDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	db, err := pebble.Open("store", &pebble.Options{FS: fs, Logger: quiet{}})
+	db, err := pebble.Open("store/index", &pebble.Options{FS: fs, Logger: quiet{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,3 +45,27 @@ func (s spanSet) add(span hypercore.Span) spanSet {
 	s[first] = merged
 	return append(s[:first+1], s[last:]...)
 }
+
+// without returns the parts of span that are not in the set, ascending.
+func (s spanSet) without(span hypercore.Span) (parts []hypercore.Span) {
+	at, end := span.Start, span.End()
+	for i := s.find(at); i < len(s) && s[i].Start < end; i++ {
+		if s[i].Start > at {
+			parts = append(parts, hypercore.Span{Start: at, Count: s[i].Start - at})
+		}
+		at = max(at, s[i].End())
+	}
+	if at < end {
+		parts = append(parts, hypercore.Span{Start: at, Count: end - at})
+	}
+	return parts
+}
+
+// remove returns the set without the blocks of span.
+func (s spanSet) remove(span hypercore.Span) spanSet {
+	var left spanSet
+	for _, held := range s {
+		left = append(left, spanSet{span}.without(held)...)
+	}
+	return left
+}

@@ -1,7 +1,8 @@
 // Package storage holds the two stores that come with the project: Store keeps
 // all feeds of a node in one folder, Memory keeps them in memory. Both are a
 // hypercore.Storage; package storagetest checks any other. The layout on disk is
-// described beside the code that writes it: keys.go, pack.go, page.go.
+// described beside the code that writes it: keys.go, headrecord.go, held.go,
+// pack.go, ref.go, page.go for the index, segment.go for the data files.
 package storage
 
 import (
@@ -13,21 +14,30 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
 )
 
-// Store is a hypercore.Storage in a folder, on one Pebble database.
+// Store is a hypercore.Storage in a folder: the file COBOX-STORE says that it is
+// one, LOCK is locked while it is open, index is a Pebble database, data holds
+// long runs of blocks. These are written and synced before the database names
+// them, so the database is always right about them.
 //
-// A failed write or sync poisons it: nothing on the disk changes any more, every
+// A failed write or sync of the database poisons it: nothing on the disk changes any more, every
 // later Commit and every Durable gets an error that wraps
 // hypercore.ErrStorageFailed, and only opening the folder again, which reads
 // what really reached the disk, makes it usable. Reads go on meanwhile.
 type Store struct {
 	log   *slog.Logger
 	dir   string
-	fence *fence
+	fs    vfs.FS // for the data files
+	punch func(f vfs.File, offset, size int64) error
+	fence *fence // for the index
 	lock  *pebble.Lock
+	space *space
+
+	segmentBytes uint64 // size of a data file at which the next one is begun
 
 	failOnce sync.Once
 	failed   chan struct{} // closed when the store is poisoned
@@ -37,14 +47,23 @@ type Store struct {
 	closed bool         // guarded by life
 	db     *pebble.DB   // set once
 
-	ids idCache
+	rebuilt *Rebuild // set by Open
+
+	ids     idCache
+	refs    refCache
+	handles handles
+	locks   feedLocks
+	sweeper *sweeper
 
 	mu         sync.Mutex // serialises writers to db and guards all below
 	room       sync.Cond  // of mu; woken when a sync ends or the store closes
 	closing    bool
-	nextID     uint64                    // id of the next new feed
-	sinceCheck int                       // bytes committed since waitForPebbleLocked last looked
-	grown      map[uint64]hypercore.Span // by feed id: a stored span that grew lately
+	nextID     uint64                   // id of the next new feed
+	storedID   uint64                   // what the index has as nextID
+	reserved   map[hypercore.Key]uint64 // ids of feeds that are being staged and not stored yet
+	spoiled    map[fileName]struct{}    // segments of which a write or sync failed
+	hot        hotFeeds
+	sinceCheck int // bytes committed since waitForPebbleLocked last looked
 	pending    syncGroup
 	syncing    bool // a group that was taken from pending isn't reported yet
 
@@ -100,6 +119,7 @@ func (s *Store) Close() error {
 		s.mu.Unlock()
 		close(s.quit)
 		<-s.done
+		s.sweeper.close()
 
 		s.life.Lock()
 		defer s.life.Unlock()
@@ -111,6 +131,7 @@ func (s *Store) Close() error {
 
 // closeFiles closes the database and gives up the folder.
 func (s *Store) closeFiles() error {
+	s.handles.close()
 	close(s.fence.release)
 	err := s.db.Close()
 	if lockErr := s.lock.Close(); err == nil {

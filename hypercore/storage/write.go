@@ -3,71 +3,61 @@ package storage
 import (
 	"encoding/binary"
 	"errors"
-	"sort"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
-	"github.com/cobox-p2p/cobox-p2p/hypercore/merkle"
 )
 
-// writer turns one hypercore.Batch into one batch of the database. The store's
-// mu is held while it works.
+// writer turns the plans and records of one hypercore.Batch into one batch of
+// the database. The store's mu is held while it works.
 type writer struct {
-	s      *Store
-	batch  *pebble.Batch
-	nextID uint64
-	feeds  map[hypercore.Key]*feedWriter
-	order  []*feedWriter    // every feedWriter made, oldest first
-	spans  *pebble.Iterator // made when first needed
+	s       *Store
+	batch   *pebble.Batch
+	feeds   []feedWriter
+	garbage []garbage // what may be given back once the batch is durable
+	removes bool      // blocks are removed
+	cleared uint64    // bytes of blocks in packs that are removed, about
+	value   []byte    // scratch
 }
 
 // feedWriter is what a batch does to one stored feed.
 type feedWriter struct {
-	key  hypercore.Key
-	rec  headRecord
-	new  bool // nothing is stored under its id yet
-	gone bool // dropped by this batch
-	runs []hypercore.Run
-	last hypercore.Span // held when the batch is applied; Count 0 when it has no runs
+	plan     *feedPlan
+	staged   *staged // nil: the feed has no new extents
+	rec      headRecord
+	new      bool                      // nothing is stored under its id yet
+	segments map[uint64]*segmentRecord // by number: those that the batch changes
+	held     heldPages
+	hot      *hotFeed // what is stored, nil when that has to be read
 }
 
-func newWriter(s *Store) *writer {
-	return &writer{s: s, batch: s.db.NewBatch(), nextID: s.nextID, feeds: make(map[hypercore.Key]*feedWriter, 1)}
-}
+func newWriter(s *Store) *writer { return &writer{s: s, batch: s.db.NewBatch()} }
 
-func (w *writer) close() {
-	if w.spans != nil {
-		w.spans.Close()
-	}
-	w.batch.Close()
-}
+func (w *writer) close() { w.batch.Close() }
 
-// build fills the batch from b. After an error the writer is of no use.
-func (w *writer) build(b *hypercore.Batch) error {
-	for i := range b.Feeds {
-		if err := w.feed(&b.Feeds[i]); err != nil {
+// build fills the batch. After an error the writer is of no use.
+func (w *writer) build(plans []feedPlan, stages map[hypercore.Key]*staged, records []hypercore.Record) error {
+	w.feeds = make([]feedWriter, len(plans))
+	for i := range plans {
+		f := &w.feeds[i]
+		f.plan, f.staged = &plans[i], stages[plans[i].key]
+		if err := w.feed(f); err != nil {
 			return err
 		}
 	}
-	for _, f := range w.order {
-		if f.gone {
-			continue
-		}
-		if err := w.writeRuns(f); err != nil {
-			return err
-		}
-		if err := w.batch.Set(feedKey(f.key), f.rec.append(make([]byte, 0, headSize)), nil); err != nil {
+	if w.s.nextID != w.s.storedID {
+		if err := w.batch.Set(nextKey, binary.BigEndian.AppendUint64(nil, w.s.nextID), nil); err != nil {
 			return err
 		}
 	}
-	if w.nextID != w.s.nextID {
-		if err := w.batch.Set(nextKey, binary.BigEndian.AppendUint64(nil, w.nextID), nil); err != nil {
-			return err
-		}
-	}
-	for _, r := range b.Records {
+	for _, r := range records {
 		if err := w.record(r); err != nil {
+			return err
+		}
+	}
+	for _, g := range w.garbage {
+		if err := w.batch.Set(g.key(), binary.AppendUvarint(nil, g.size), nil); err != nil {
 			return err
 		}
 	}
@@ -75,147 +65,150 @@ func (w *writer) build(b *hypercore.Batch) error {
 }
 
 func (w *writer) record(r hypercore.Record) error {
-	if r.Value == nil {
-		return w.batch.Delete(recordKey(r.Key), nil)
+	op := w.batch.DeleteDeferred
+	if r.Value != nil {
+		op = func(key int) *pebble.DeferredBatchOp { return w.batch.SetDeferred(key, len(r.Value)) }
 	}
-	return w.batch.Set(recordKey(r.Key), r.Value, nil)
+	o := op(1 + len(r.Key))
+	o.Key[0] = tableRecord
+	copy(o.Key[1:], r.Key)
+	copy(o.Value, r.Value)
+	return o.Finish()
 }
 
-// feed applies fw but for its runs, which writeRuns takes together with those of
-// later writes to the same feed.
-func (w *writer) feed(fw *hypercore.FeedWrite) error {
-	f, err := w.load(fw.Key)
-	if err != nil {
+// feed applies one plan.
+func (w *writer) feed(f *feedWriter) error {
+	if err := w.load(f); err != nil {
 		return err
 	}
-	if fw.Drop {
-		return w.drop(f)
-	}
-	if f == nil {
-		f = &feedWriter{key: fw.Key, new: true, rec: headRecord{id: w.nextID}}
-		w.nextID++
-		w.add(f)
-	}
-	if fw.Head != nil {
-		f.rec.head = *fw.Head
-	}
-	f.runs = append(f.runs, fw.Runs...)
-	return w.writeNodes(f.rec.id, fw.Nodes)
-}
-
-// load returns the feed as the batch has left it so far, nil when it is not
-// stored.
-func (w *writer) load(key hypercore.Key) (*feedWriter, error) {
-	if f := w.feeds[key]; f != nil {
-		if f.gone {
-			return nil, nil
+	if f.plan.drop && !f.new {
+		if err := w.drop(f); err != nil {
+			return err
 		}
-		return f, nil
 	}
-	rec, err := w.s.headOf(key)
-	if errors.Is(err, hypercore.ErrNoFeed) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	f := &feedWriter{key: key, rec: rec}
-	w.add(f)
-	return f, nil
-}
-
-func (w *writer) add(f *feedWriter) {
-	w.feeds[f.key] = f
-	w.order = append(w.order, f)
-}
-
-func (w *writer) drop(f *feedWriter) error {
-	if f == nil {
+	if !f.plan.write {
 		return nil
 	}
-	f.gone, f.runs = true, nil
+	if f.new || f.plan.drop {
+		w.create(f)
+	}
+	if err := w.removeParts(f); err != nil {
+		return err
+	}
+	if err := w.writeNodes(f.rec.id, f.plan.nodes); err != nil {
+		return err
+	}
+	if err := w.writeRuns(f); err != nil {
+		return err
+	}
+	if err := w.writeSegments(f); err != nil {
+		return err
+	}
+	if f.plan.head != nil {
+		f.rec.head = *f.plan.head
+	}
+	w.value = f.rec.append(w.value[:0])
+	op := w.batch.SetDeferred(1+hypercore.KeySize, len(w.value))
+	op.Key[0] = tableFeed
+	copy(op.Key[1:], f.plan.key[:])
+	copy(op.Value, w.value)
+	return op.Finish()
+}
+
+// load reads the head record of the feed; f.new says that there is none.
+func (w *writer) load(f *feedWriter) (err error) {
+	if f.hot = w.s.hot[f.plan.key]; f.hot != nil {
+		f.rec = f.hot.rec
+		return nil
+	}
+	f.rec, err = w.s.headOf(f.plan.key)
+	if errors.Is(err, hypercore.ErrNoFeed) {
+		f.new = true
+		return nil
+	}
+	return err
+}
+
+// create gives the feed an id: that under which blocks were staged, if any.
+func (w *writer) create(f *feedWriter) {
+	id, reserved := w.s.reserved[f.plan.key]
+	switch {
+	case f.staged != nil:
+		id = f.staged.id
+	case f.plan.drop || !reserved:
+		id = w.s.nextID
+		w.s.nextID++
+	}
+	f.rec, f.new, f.hot = headRecord{id: id}, true, nil
+}
+
+// drop removes all that is stored of the feed.
+func (w *writer) drop(f *feedWriter) error {
+	w.removes = true
+	w.cleared += f.rec.bytes
 	lower, upper := feedBounds(f.rec.id)
 	if err := w.batch.DeleteRange(lower, upper, nil); err != nil {
 		return err
 	}
-	return w.batch.Delete(feedKey(f.key), nil)
+	if f.rec.segments > 0 {
+		lower, upper = segmentBounds(f.rec.id)
+		err := w.s.scan(lower, upper, func(key, _ []byte) (bool, error) {
+			id, number, err := parseSegmentKey(key)
+			w.garbage = append(w.garbage, garbage{id: id, number: number})
+			return true, errors.Join(err, w.batch.Delete(key, nil))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return w.batch.Delete(feedKey(f.plan.key), nil)
 }
 
-// writeNodes writes full pages and what is left as single nodes.
-func (w *writer) writeNodes(id uint64, nodes []merkle.Node) error {
-	pages := fullPages(nodes)
-	for i := range nodes {
-		n := &nodes[i]
-		page, place, ok := pageOf(n.Index)
-		if value, full := pages[page]; ok && full {
-			if value == nil {
-				value = make([]byte, pageSize)
-				pages[page] = value
+// writeSegments writes the segment records that changed. A segment in which
+// nothing is held any more goes.
+func (w *writer) writeSegments(f *feedWriter) error {
+	if f.staged != nil {
+		f.rec.segments = f.staged.segments
+	}
+	for number, rec := range f.segments {
+		key := segmentKey(f.rec.id, number)
+		if rec.blocks > 0 {
+			if err := w.batch.Set(key, rec.append(nil), nil); err != nil {
+				return err
 			}
-			putNode(value[place*storedNodeSize:], n)
 			continue
 		}
-		op := w.batch.SetDeferred(dataKeySize, storedNodeSize)
-		putDataKey(op.Key, id, kindNode, n.Index)
-		putNode(op.Value, n)
-		if err := op.Finish(); err != nil {
-			return err
-		}
-	}
-	for page, value := range pages {
-		k := newDataKey(id, kindPage, page)
-		if err := w.batch.Set(k[:], value, nil); err != nil {
+		w.dropSegment(f.rec.id, number)
+		if err := w.batch.Delete(key, nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// writePacks writes blocks that are not held, from seq on.
-func (w *writer) writePacks(f *feedWriter, seq uint64, blocks [][]byte) error {
-	f.rec.blocks += uint64(len(blocks))
-	for len(blocks) > 0 {
-		count, length := nextPack(blocks)
-		op := w.batch.SetDeferred(dataKeySize, length)
-		putDataKey(op.Key, f.rec.id, kindBlocks, seq+uint64(count)-1)
-		putPack(op.Value, blocks[:count])
-		if err := op.Finish(); err != nil {
-			return err
+// dropSegment makes the whole segment garbage, in place of parts of it.
+func (w *writer) dropSegment(id, number uint64) {
+	left := w.garbage[:0]
+	for _, g := range w.garbage {
+		if g.id != id || g.number != number {
+			left = append(left, g)
 		}
-		for _, b := range blocks[:count] {
-			f.rec.bytes += uint64(len(b))
-		}
-		blocks, seq = blocks[count:], seq+uint64(count)
 	}
-	return nil
+	w.garbage = append(left, garbage{id: id, number: number})
 }
 
-// writeRuns writes the blocks of the feed's runs that are not held and tells
-// what is held then. It takes the runs in ascending order, so that each stored
-// span is met once; where runs overlap the first counts.
-func (w *writer) writeRuns(f *feedWriter) error {
-	if len(f.runs) == 0 {
-		return nil
+// segment returns the record of a segment that the batch changes.
+func (w *writer) segment(f *feedWriter, number uint64) (*segmentRecord, error) {
+	if rec := f.segments[number]; rec != nil {
+		return rec, nil
 	}
-	sort.SliceStable(f.runs, func(i, j int) bool { return f.runs[i].Start < f.runs[j].Start })
-	h := holder{w: w, f: f}
-	if err := h.open(); err != nil {
-		return err
+	rec, _, err := w.s.segment(f.rec.id, number)
+	if err != nil {
+		return nil, err
 	}
-	next := uint64(0)
-	for _, run := range f.runs {
-		if run.Span().End() <= next || len(run.Blocks) == 0 {
-			continue
-		}
-		if run.Start < next {
-			run.Blocks = run.Blocks[next-run.Start:]
-			run.Start = next
-		}
-		if err := h.add(run); err != nil {
-			return err
-		}
-		next = run.Span().End()
+	if f.segments == nil {
+		f.segments = make(map[uint64]*segmentRecord)
 	}
-	f.last = h.cur
-	return h.flush()
+	f.segments[number] = &rec
+	return &rec, nil
 }

@@ -105,9 +105,10 @@ func (c *Client) Sync(ctx context.Context, space string, timeout time.Duration, 
 	return s, c.call(ctx, "POST", path, nil, SyncRequest{TimeoutMS: milliseconds(timeout), Offline: offline}, &s)
 }
 
-// Verify checks everything stored of a space, or of all with an empty name.
-func (c *Client) Verify(ctx context.Context, space string) (v node.Verified, err error) {
-	return v, c.call(ctx, "POST", "/v1/verify", nil, VerifyRequest{space}, &v)
+// Verify checks everything stored, and repairs it if that is asked for; see
+// node.Verify.
+func (c *Client) Verify(ctx context.Context, o node.VerifyOptions) (v node.Verified, err error) {
+	return v, c.call(ctx, "POST", "/v1/verify", nil, VerifyRequest{o.Space, o.Repair, milliseconds(o.Timeout)}, &v)
 }
 
 // Append appends what r yields; see node.Append.

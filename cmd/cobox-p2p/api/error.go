@@ -12,6 +12,7 @@ const (
 	CodeUse    = "use"    // what was asked for can't be: see node.UseError
 	CodeChoice = "choice" // several feeds, or none, could be meant: Feeds lists them
 	CodeAppend = "append" // an append failed on the way: Appended is what is durable
+	CodeBundle = "bundle" // a bundle ended before its end: Bundled is what came before
 	CodeFailed = "failed" // anything else
 )
 
@@ -21,6 +22,7 @@ type Error struct {
 	Message  string            `json:"message"`
 	Feeds    []node.FeedStatus `json:"feeds,omitempty"`
 	Appended *node.Appended    `json:"appended,omitempty"`
+	Bundled  *node.Bundled     `json:"bundled,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -41,6 +43,10 @@ func errorOf(err error) (*Error, int) {
 	}
 	if a, ok := errors.AsType[*node.AppendError](err); ok {
 		e.Code, e.Appended = CodeAppend, &a.Appended
+		return e, http.StatusInternalServerError
+	}
+	if b, ok := errors.AsType[*node.BundleError](err); ok {
+		e.Code, e.Bundled = CodeBundle, &b.Bundled
 		return e, http.StatusInternalServerError
 	}
 	if errors.Is(err, node.ErrClosed) {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/cobox-p2p/cobox-p2p/cmd/cobox-p2p/node"
 )
 
 func (s *Server) status(*http.Request) (any, error) { return s.node.Status(), nil }
@@ -75,7 +77,9 @@ func (s *Server) verify(r *http.Request) (any, error) {
 	if err := decode(r, &q); err != nil {
 		return nil, err
 	}
-	return s.node.Verify(r.Context(), q.Space)
+	return s.node.Verify(r.Context(), node.VerifyOptions{
+		Space: q.Space, Repair: q.Repair, Timeout: time.Duration(q.TimeoutMS) * time.Millisecond,
+	})
 }
 
 // flag reads a truth value of the query, false when it is absent.

@@ -20,9 +20,11 @@ type SyncRequest struct {
 	Offline   bool  `json:"offline,omitempty"`
 }
 
-// VerifyRequest asks for a check of what is stored.
+// VerifyRequest asks for a check of what is stored; see node.VerifyOptions.
 type VerifyRequest struct {
-	Space string `json:"space,omitempty"` // empty for all
+	Space     string `json:"space,omitempty"` // empty for all
+	Repair    bool   `json:"repair,omitempty"`
+	TimeoutMS int64  `json:"timeoutMs,omitempty"` // of the repair; 0 waits for ever
 }
 
 // ReadRequest says what is read; see node.ReadOptions. It travels as the query
@@ -37,4 +39,5 @@ const (
 	headerFeed     = "Cobox-Feed"    // the feed's key
 	trailerOutcome = "Cobox-Outcome" // "ok" or "error"; absent when the stream was cut
 	trailerError   = "Cobox-Error"   // JSON of an Error
+	trailerReport  = "Cobox-Report"  // of a bundle or a need: JSON of what it carries
 )

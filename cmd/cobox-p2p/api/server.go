@@ -114,8 +114,14 @@ func (s *Server) routes() http.Handler {
 	handle("DELETE /v1/spaces/{space}", s.leave)
 	handle("POST /v1/spaces/{space}/sync", s.sync)
 	handle("POST /v1/verify", s.verify)
+	handle("POST /v1/legacy/import", s.legacyImport)
+	handle("POST /v1/spaces/{space}/legacy/confirm", s.legacyConfirm)
+	handle("POST /v1/spaces/{space}/legacy/export", s.legacyExport)
 	mux.HandleFunc("POST /v1/spaces/{space}/append", s.counted(s.append))
 	mux.HandleFunc("GET /v1/spaces/{space}/read", s.counted(s.read))
+	mux.HandleFunc("POST /v1/spaces/{space}/bundle/write", s.counted(s.bundleWrite))
+	mux.HandleFunc("GET /v1/spaces/{space}/bundle/need", s.counted(s.bundleNeed))
+	mux.HandleFunc("POST /v1/spaces/{space}/bundle/read", s.counted(s.bundleRead))
 	return mux
 }
 
@@ -155,6 +161,9 @@ func (s *Server) cause(err error) error {
 	if cause := context.Cause(s.ctx); cause != nil && errors.Is(err, context.Canceled) {
 		if a, ok := errors.AsType[*node.AppendError](err); ok {
 			return &node.AppendError{Appended: a.Appended, Err: cause}
+		}
+		if b, ok := errors.AsType[*node.BundleError](err); ok {
+			return &node.BundleError{Bundled: b.Bundled, Err: cause}
 		}
 		return cause
 	}

@@ -65,8 +65,10 @@ func (n *Node) Append(ctx context.Context, name, writer string, blockSize int, r
 	if blockSize < 1 || blockSize > MaxBlockSize {
 		return Appended{}, useErrorf("blocks have 1 to %d bytes, not %d", MaxBlockSize, blockSize)
 	}
-	f, err := s.Writer(writer)
+	f, err := s.writer(writer)
 	switch {
+	case isUse(err):
+		return Appended{}, err
 	case errors.Is(err, multifeed.ErrNoKey):
 		return Appended{}, useErrorf("space %s is only seeded here, without its key: nothing can be written to it", s.entry.Name)
 	case errors.Is(err, multifeed.ErrName):
@@ -74,8 +76,13 @@ func (n *Node) Append(ctx context.Context, name, writer string, blockSize int, r
 	case err != nil:
 		return Appended{}, fmt.Errorf("space %s, writer %s: %w", s.entry.Name, writer, err)
 	}
+	end, err := s.handed.beginAppend(f.Key())
+	if err != nil {
+		return Appended{}, fmt.Errorf("space %s, writer %s: %w", s.entry.Name, writer, err)
+	}
+	defer end()
 	a := appending{feed: f, blockSize: blockSize, done: Appended{
-		Space: s.entry.Name, Feed: f.Key().String(), Writer: writer, FirstBlock: f.Length(),
+		Space: s.entry.Name, Feed: f.Key().String(), Writer: s.name(f), FirstBlock: f.Length(),
 	}}
 	during, stop := s.during(ctx)
 	defer stop()

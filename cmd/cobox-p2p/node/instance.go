@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
+	"github.com/cobox-p2p/cobox-p2p/hypercore/storage"
 	"github.com/cobox-p2p/cobox-p2p/multifeed"
 )
 
@@ -40,19 +42,47 @@ func tieInstance(st hypercore.Storage, f *Folder) (fresh bool, err error) {
 	return true, putRecord(st, instanceRecord, instance[:])
 }
 
+// rebuiltRecord is the key of the record that holds for which rebuild of the
+// store's index the instance was given up: its time.
+const rebuiltRecord = "node/rebuilt"
+
+// giveUpInstance makes a store whose index was made anew from only a part of the
+// old one forget its instance, once: the ends of the feeds that it wrote may be
+// lost, and peers may have them.
+func giveUpInstance(st hypercore.Storage, r *storage.Rebuild) error {
+	if r == nil || r.Complete {
+		return nil
+	}
+	when := []byte(r.When.UTC().Format(time.RFC3339Nano))
+	value, err := st.Record([]byte(rebuiltRecord))
+	if err != nil && !errors.Is(err, hypercore.ErrNoRecord) {
+		return fmt.Errorf("read the record of a rebuild: %w", err)
+	}
+	if err == nil && bytes.Equal(value, when) {
+		return nil
+	}
+	err = commitRecords(st, hypercore.Record{Key: []byte(instanceRecord)}, hypercore.Record{Key: []byte(rebuiltRecord), Value: when})
+	if err != nil {
+		return fmt.Errorf("give up the instance of a rebuilt store: %w", err)
+	}
+	return nil
+}
+
 // putRecord returns when the record is durable.
 func putRecord(st hypercore.Storage, key string, value []byte) error {
-	durable := make(chan error, 1)
-	err := st.Commit(&hypercore.Batch{
-		Records: []hypercore.Record{{Key: []byte(key), Value: value}},
-		Urgent:  true,
-		Durable: func(err error) { durable <- err },
-	})
-	if err == nil {
-		err = <-durable
-	}
-	if err != nil {
+	if err := commitRecords(st, hypercore.Record{Key: []byte(key), Value: value}); err != nil {
 		return fmt.Errorf("note the instance in the store: %w", err)
 	}
 	return nil
+}
+
+// commitRecords returns when the records, and all that was committed before, are
+// durable.
+func commitRecords(st hypercore.Storage, records ...hypercore.Record) error {
+	durable := make(chan error, 1)
+	err := st.Commit(&hypercore.Batch{Records: records, Urgent: true, Durable: func(err error) { durable <- err }})
+	if err == nil {
+		err = <-durable
+	}
+	return err
 }

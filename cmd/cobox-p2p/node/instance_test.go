@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore/storage"
 )
@@ -73,5 +74,33 @@ func TestInstanceWhenCut(t *testing.T) {
 	cut := f.Instance
 	if fresh, err := tieInstance(st, f); err != nil || !fresh || f.Instance == cut {
 		t.Errorf("after a cut: %v, %v, want a new instance", fresh, err)
+	}
+}
+
+// TestInstanceAfterARebuild holds that a store that may have lost the end of its
+// feeds is written under a new instance, and only once.
+func TestInstanceAfterARebuild(t *testing.T) {
+	f, err := Init(t.TempDir(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := storage.NewMemory()
+	defer st.Close()
+	first := &storage.Rebuild{When: time.Unix(1, 0)}
+	for i, c := range []struct {
+		rebuilt *storage.Rebuild
+		fresh   bool
+	}{
+		{nil, true}, {nil, false},
+		{&storage.Rebuild{When: time.Unix(0, 0), Complete: true}, false},
+		{first, true}, {first, false},
+		{&storage.Rebuild{When: time.Unix(2, 0)}, true},
+	} {
+		if err := giveUpInstance(st, c.rebuilt); err != nil {
+			t.Fatal(err)
+		}
+		if fresh, err := tieInstance(st, f); err != nil || fresh != c.fresh {
+			t.Errorf("start %d: a new instance %t, %v, want %t", i, fresh, err, c.fresh)
+		}
 	}
 }

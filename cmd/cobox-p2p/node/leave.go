@@ -92,7 +92,7 @@ func (n *Node) drop(s *space, keep bool) error {
 	if err := n.saveLocked(append(slices.Clone(rest), &leaving)); err != nil {
 		return err
 	}
-	if err := errors.Join(s.Space.Close(), s.Forget(n.held(&leaving))); err != nil {
+	if err := errors.Join(s.Space.Close(), s.Forget(n.held(&leaving)), s.handed.forget()); err != nil {
 		return fmt.Errorf("delete the blocks of space %s: %w; the next start goes on with it", s.entry.Name, err)
 	}
 	return n.forget(s, rest)

@@ -10,7 +10,7 @@ import (
 
 // packages are the prefixes by which errors name their package: good for a
 // programmer, noise for who runs a node.
-var packages = []string{"multifeed: ", "host: ", "hypercore: ", "discovery: ", "corestore: ", "storage: ", "merkle: ", "wire: "}
+var packages = []string{"multifeed: ", "host: ", "hypercore: ", "discovery: ", "corestore: ", "storage: ", "merkle: ", "wire: ", "sleep: "}
 
 // Message returns err as people are told it: without the names of packages, and
 // of a failed store without the stack that lies behind the first line.

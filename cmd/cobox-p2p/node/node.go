@@ -23,11 +23,15 @@ type Node struct {
 	store  *corestore.Store
 	net    *network
 
-	changing sync.Mutex // held over I/O by whoever changes the list of spaces
+	changing  sync.Mutex // held over I/O by whoever changes the list of spaces
+	exporting sync.Mutex // held over I/O by whoever hands writers over
 
 	mu     sync.Mutex // guards all below; never held over I/O
 	spaces []*space   // by the time of their joining
 	closed bool
+	// incoming are the spaces whose feeds an import writes past the feeds that are
+	// open: nobody may join them meanwhile.
+	incoming map[multifeed.Address]bool
 }
 
 // ErrRunning is returned by Open for a folder that another daemon has open.
@@ -38,7 +42,7 @@ var ErrRunning = errors.New("another daemon runs")
 // instance wrote makes Open give the folder a new instance. The caller closes
 // the node.
 func Open(folder *Folder, c Config) (*Node, error) {
-	n := &Node{folder: folder, log: c.logger()}
+	n := &Node{folder: folder, log: c.logger(), incoming: map[multifeed.Address]bool{}}
 	st, err := storage.Open(filepath.Join(folder.Dir, storeFolder), storage.WithLogger(n.log))
 	if errors.Is(err, storage.ErrLocked) {
 		return nil, fmt.Errorf("%w in %s: stop it first, or use its commands", ErrRunning, folder.Dir)
@@ -77,6 +81,9 @@ func (n *Node) open(c Config) error {
 
 // tie makes the folder's instance that of the store.
 func (n *Node) tie(remembers bool) error {
+	if err := giveUpInstance(n.st, n.st.Rebuilt()); err != nil {
+		return err
+	}
 	fresh, err := tieInstance(n.st, n.folder)
 	if fresh && remembers {
 		n.log.Warn("this node has a new instance: the store isn't the one that its feeds were written to, and writing on could sign a second history; feeds from before are read-only now and come back from peers",
@@ -161,6 +168,9 @@ func (n *Node) openSpace(s *space) error {
 		return err
 	}
 	s.address = access.Address
+	if s.handed, err = openHanded(n.st, s.address, n.log); err != nil {
+		return err
+	}
 	opts := []multifeed.Option{
 		multifeed.WithAccess(access),
 		multifeed.WithInstance(n.folder.Instance),

@@ -119,9 +119,9 @@ func (s *space) pick(text string) (*multifeed.Feed, error) {
 			if f.KnownLength() > 0 {
 				found = append(found, f)
 			}
-		case f.Name() == text || key == text:
+		case s.name(f) == text && !f.Retired() || key == text:
 			return f, nil
-		case strings.HasPrefix(key, strings.ToLower(text)):
+		case s.name(f) == text || strings.HasPrefix(key, strings.ToLower(text)):
 			found = append(found, f)
 		}
 	}

@@ -18,6 +18,7 @@ type space struct {
 	*multifeed.Space                  // nil when it could not be opened
 	member           *host.Membership // nil when it is not joined
 	err              error            // why it could not be opened
+	handed           *handed          // writers shared with the old software; nil when it could not be opened
 
 	life context.Context // ends, with errLeft, when the space is left
 	end  context.CancelCauseFunc
@@ -168,24 +169,17 @@ func (n *Node) add(e entry) (SpaceInfo, error) {
 	n.changing.Lock()
 	defer n.changing.Unlock()
 	n.mu.Lock()
-	closed := n.closed
+	closed, incoming := n.closed, n.incoming[a.Address]
 	n.mu.Unlock()
-	if closed {
+	switch {
+	case closed:
 		return SpaceInfo{}, ErrClosed
+	case incoming:
+		return SpaceInfo{}, errIncoming
 	}
 	spaces := n.list()
-	for _, o := range spaces {
-		switch {
-		case o.address == a.Address && o.entry.Mode == ModeSeeder && e.Mode == ModeMember:
-			return SpaceInfo{}, useErrorf("the space is seeded here already as %s: run space leave --keep %q first, its blocks stay", o.entry.Name, o.entry.Name)
-		case o.address == a.Address:
-			return SpaceInfo{}, useErrorf("the space is here already, as %s", o.entry.Name)
-		case o.entry.Name == e.Name:
-			return SpaceInfo{}, useErrorf("a space here is named %s already: choose another name", e.Name)
-		}
-	}
-	if len(spaces) >= MaxSpaces {
-		return SpaceInfo{}, fmt.Errorf("over %d spaces", MaxSpaces)
+	if err := refuseNew(e, a.Address, spaces); err != nil {
+		return SpaceInfo{}, err
 	}
 	s := newSpace(e)
 	if err := n.openSpace(s); err != nil {
@@ -195,6 +189,24 @@ func (n *Node) add(e entry) (SpaceInfo, error) {
 		return SpaceInfo{}, errors.Join(err, s.member.Leave(), s.Space.Close())
 	}
 	return s.info(), nil
+}
+
+// refuseNew returns why a space can't join the others, or nil.
+func refuseNew(e entry, address multifeed.Address, spaces []*space) error {
+	for _, o := range spaces {
+		switch {
+		case o.address == address && o.entry.Mode == ModeSeeder && e.Mode == ModeMember:
+			return useErrorf("the space is seeded here already as %s: run space leave --keep %q first, its blocks stay", o.entry.Name, o.entry.Name)
+		case o.address == address:
+			return useErrorf("the space is here already, as %s", o.entry.Name)
+		case o.entry.Name == e.Name:
+			return useErrorf("a space here is named %s already: choose another name", e.Name)
+		}
+	}
+	if len(spaces) >= MaxSpaces {
+		return fmt.Errorf("over %d spaces", MaxSpaces)
+	}
+	return nil
 }
 
 // find returns the one space that text names: by its name, its address, or the

@@ -79,12 +79,19 @@ type TryStatus struct {
 
 // FeedStatus is one feed of a space.
 type FeedStatus struct {
-	Key    string `json:"key"`
-	Writer string `json:"writer"`
-	Own    bool   `json:"own"`    // this node writes it
-	Length uint64 `json:"length"` // blocks that are known to exist
-	Stored uint64 `json:"stored"` // blocks that are durable here
-	Bytes  uint64 `json:"bytes"`  // of the blocks stored here, as they are sealed
+	Key      string `json:"key"`
+	Writer   string `json:"writer"`
+	Own      bool   `json:"own"`                // this node writes it
+	Length   uint64 `json:"length"`             // blocks that are known to exist
+	Stored   uint64 `json:"stored"`             // blocks that are durable here
+	Cleared  uint64 `json:"cleared"`            // blocks that were removed here and are not fetched again
+	Bytes    uint64 `json:"bytes"`              // of the blocks stored here, as they are sealed
+	Damaged  uint64 `json:"damaged"`            // blocks found to be unreadable, not repaired yet
+	Unusable string `json:"unusable,omitempty"` // why nothing of the feed can be read: its head is damaged
+	State    string `json:"state,omitempty"`    // why a writer shared with the old software isn't written here
+	Retired  bool   `json:"retired,omitempty"`  // was written here, until another copy of this node was found; its writer goes on in another feed
+	Forked   string `json:"forked,omitempty"`   // what its writer signed twice; the feed grows no more
+	Evidence []byte `json:"evidence,omitempty"` // with Forked: hypercore.ForkEvidence as bytes
 }
 
 // Status returns a snapshot.
@@ -127,17 +134,32 @@ func (n *Node) spaceStatus(o *space) SpaceStatus {
 		s.Tries = append(s.Tries, tryStatus(t))
 	}
 	for _, f := range o.Feeds() {
-		s.Feeds = append(s.Feeds, feedStatus(f))
+		fs := feedStatus(f)
+		fs.Writer, fs.State = o.name(f), o.state(f)
+		s.Feeds = append(s.Feeds, fs)
 	}
 	return s
 }
 
 func feedStatus(f *multifeed.Feed) FeedStatus {
 	_, bytes := f.Held()
-	return FeedStatus{
-		Key: f.Key().String(), Writer: f.Name(), Own: f.Own(),
-		Length: f.KnownLength(), Stored: f.Durable(), Bytes: bytes,
+	s := FeedStatus{
+		Key: f.Key().String(), Writer: f.Name(), Own: f.Own(), Retired: f.Retired(),
+		Length: f.KnownLength(), Stored: f.Durable(), Cleared: f.Cleared(), Bytes: bytes,
+		Damaged: f.Damage().Blocks, Unusable: unusable(f),
 	}
+	if e := f.Evidence(); e != nil {
+		s.Forked, s.Evidence = oneLine(Message(e)), e.Append(nil)
+	}
+	return s
+}
+
+// unusable says why a feed can't be opened, if so.
+func unusable(f *multifeed.Feed) string {
+	if err := f.Damaged(); err != nil {
+		return oneLine(err.Error())
+	}
+	return ""
 }
 
 func discoveryStatus(d discovery.Status, dht bool) DiscoveryStatus {

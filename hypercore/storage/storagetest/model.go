@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 
@@ -45,6 +46,9 @@ func (m *model) block(feed int, seq uint64) []byte {
 	size := int(seq*seq*7%97) * int(seq%3)
 	if seq%41 == 0 {
 		size = 9000
+	}
+	if seq > 100 && seq < 130 { // long runs, which a store may keep elsewhere
+		size = 14 << 10
 	}
 	return content(m.salt(feed), seq, size)
 }
@@ -87,6 +91,15 @@ func (m *model) feedWrite(rng *rand.Rand) hypercore.FeedWrite {
 	if rng.IntN(3) == 0 {
 		h := head(feed, rng.Uint64N(1000))
 		w.Head, f.head = &h, h
+		if rng.IntN(6) == 0 {
+			w.Truncate = true
+			f.truncate(h.Length)
+		}
+	}
+	for range max(0, rng.IntN(6)-3) {
+		span := hypercore.Span{Start: rng.Uint64N(modelBlocks), Count: rng.Uint64N(60)}
+		w.Clear = append(w.Clear, span)
+		f.clear(span)
 	}
 	for range rng.IntN(4) {
 		start := rng.Uint64N(modelBlocks)
@@ -94,6 +107,10 @@ func (m *model) feedWrite(rng *rand.Rand) hypercore.FeedWrite {
 		count := rng.Uint64N(12)
 		if rng.IntN(10) == 0 {
 			count = rng.Uint64N(200)
+		}
+		if rng.IntN(12) == 0 {
+			start, count = 90+rng.Uint64N(30), 20+rng.Uint64N(20)
+			r.Start = start
 		}
 		for seq := start; seq < start+count; seq++ {
 			r.Blocks = append(r.Blocks, m.block(feed, seq))
@@ -110,6 +127,25 @@ func (m *model) feedWrite(rng *rand.Rand) hypercore.FeedWrite {
 		f.nodes[index] = true
 	}
 	return w
+}
+
+// truncate removes what doesn't belong to the first length blocks.
+func (f *modelFeed) truncate(length uint64) {
+	maps.DeleteFunc(f.blocks, func(seq uint64, _ bool) bool { return seq >= length })
+	maps.DeleteFunc(f.nodes, func(index uint64, _ bool) bool { return lastBlock(index) >= length })
+}
+
+func (f *modelFeed) clear(span hypercore.Span) {
+	maps.DeleteFunc(f.blocks, func(seq uint64, _ bool) bool { return seq >= span.Start && seq < span.End() })
+}
+
+// lastBlock returns the last block below a tree node.
+func lastBlock(index uint64) uint64 {
+	level := uint64(1)
+	for index%(2*level) != level-1 {
+		level *= 2
+	}
+	return (index + level - 1) / 2
 }
 
 // spot compares one random read.
@@ -199,9 +235,10 @@ func (m *model) checkFeed(s hypercore.Storage, feed int, got hypercore.StoredFee
 			return err
 		}
 	}
-	for index := range f.nodes {
-		if n, err := s.Node(feedKey(feed), index); err != nil || n != node(m.salt(feed), index) {
-			return fmt.Errorf("Node(%d) of feed %d = %v, %v", index, feed, n, err)
+	for index := range uint64(modelNodes + 320) {
+		n, err := s.Node(feedKey(feed), index)
+		if f.nodes[index] && (err != nil || n != node(m.salt(feed), index)) || !f.nodes[index] && !errors.Is(err, merkle.ErrNoNode) {
+			return fmt.Errorf("Node(%d) of feed %d = %v, %v, stored: %v", index, feed, n, err, f.nodes[index])
 		}
 	}
 	return nil

@@ -38,7 +38,7 @@ func operations() int {
 	if os.Getenv(soakVariable) == "1" {
 		return 20000
 	}
-	return 120
+	return 80
 }
 
 // testRandom compares the store with a model of plain maps over random batches.
@@ -70,7 +70,7 @@ func testRandomReopen(t *testing.T, open func(t *testing.T, dir string) hypercor
 		if err := m.check(s); err != nil {
 			t.Fatalf("after opening: %v", err)
 		}
-		for range operations() / 10 {
+		for range operations() / 8 {
 			commit(t, s, m.batch(rng))
 		}
 		if err := m.check(s); err != nil {

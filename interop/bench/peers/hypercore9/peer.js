@@ -1,0 +1,63 @@
+// Runs one task of the benchmarks on npm hypercore 9. The task is JSON in the
+// first argument. When it is done, the result is printed as one line of JSON,
+// and the process stays as it is until its standard input ends, so that it can
+// be looked at.
+'use strict'
+const crypto = require('crypto')
+const fs = require('fs')
+const path = require('path')
+const hypercore = require('hypercore')
+
+const task = JSON.parse(process.argv[2])
+
+const ready = feed => new Promise((resolve, reject) => feed.ready(err => err ? reject(err) : resolve()))
+const append = (feed, blocks) => new Promise((resolve, reject) => feed.append(blocks, err => err ? reject(err) : resolve()))
+const get = (feed, seq) => new Promise((resolve, reject) => feed.get(seq, { wait: false }, (err, block) => err ? reject(err) : resolve(block)))
+
+// measure reports how long work took and what it cost, then holds still.
+async function measure (count, work) {
+  const cpu = process.cpuUsage()
+  const begun = process.hrtime.bigint()
+  await work()
+  const seconds = Number(process.hrtime.bigint() - begun) / 1e9
+  const used = process.cpuUsage(cpu)
+  console.log(JSON.stringify({ seconds, cpuSeconds: (used.user + used.system) / 1e6, count }))
+  await new Promise(resolve => process.stdin.on('end', resolve).resume())
+}
+
+const tasks = {
+  async append (feed) {
+    // A few MiB of random blocks, over and over: that they are made is not
+    // measured.
+    const pool = Array.from({ length: task.pool }, () => crypto.randomBytes(task.size))
+    const size = Math.max(1, task.batch || 1)
+    await measure(task.blocks, async () => {
+      for (let seq = 0; seq < task.blocks; seq += size) {
+        const batch = []
+        for (let i = seq; i < Math.min(seq + size, task.blocks); i++) batch.push(pool[i % pool.length])
+        await append(feed, size === 1 ? batch[0] : batch)
+      }
+    })
+  },
+  async read (feed) {
+    const seqs = fs.readFileSync(path.join(task.dir, 'order'), 'utf8').trim().split('\n').map(Number)
+    if (task.warm) for (let seq = 0; seq < feed.length; seq++) await get(feed, seq)
+    await measure(task.reads, async () => {
+      for (let i = 0; i < task.reads; i++) {
+        const block = await get(feed, seqs[i % seqs.length])
+        if (block.length !== task.size) throw new Error(`block of ${block.length} bytes`)
+      }
+    })
+  }
+}
+
+async function main () {
+  const feed = hypercore(path.join(task.dir, 'feed'))
+  await ready(feed)
+  await tasks[task.do](feed)
+}
+
+main().then(() => process.exit(0), err => {
+  console.error(err.stack)
+  process.exit(1)
+})
