@@ -100,24 +100,53 @@ func (c *core) enqueue(ctx context.Context, call *appendCall) error {
 	c.queue = append(c.queue, call)
 	c.mu.Unlock()
 	for {
-		if err := c.lockWriting(ctx); err != nil {
-			if c.withdraw(call) {
-				return err
-			}
+		select {
+		case c.turn <- struct{}{}:
+		case err := <-call.done: // served by another's commit
+			call.done <- err
 			return nil
+		case <-ctx.Done():
+			return c.giveUp(ctx, call)
 		}
-		calls := c.take(call)
-		if len(calls) > 0 {
-			c.appendAll(calls)
+		served, err := c.lead(ctx, call)
+		<-c.turn
+		if err != nil {
+			return c.giveUp(ctx, call)
 		}
-		c.unlockWriting()
-		c.mu.Lock()
-		taken := call.taken || c.closed
-		c.mu.Unlock()
-		if taken {
+		if served {
 			return nil
 		}
 	}
+}
+
+// lead commits what waits, call among it, and returns when that is durable or
+// failed: what is appended meanwhile shares the next signature and sync. It
+// returns false when call has to wait for another turn, and the error of ctx.
+// The caller has the turn.
+func (c *core) lead(ctx context.Context, call *appendCall) (served bool, err error) {
+	if err := c.lockWriting(ctx); err != nil {
+		return false, err
+	}
+	calls := c.take(call)
+	var settled chan struct{}
+	if len(calls) > 0 {
+		settled = c.appendAll(calls)
+	}
+	c.unlockWriting()
+	if settled != nil {
+		<-settled
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return call.taken || c.closed, nil
+}
+
+// giveUp returns the error of ctx, or nil when the call is on its way already.
+func (c *core) giveUp(ctx context.Context, call *appendCall) error {
+	if c.withdraw(call) {
+		return ctx.Err()
+	}
+	return nil
 }
 
 // withdraw takes a call that no commit has taken out of the queue.
@@ -153,8 +182,9 @@ func (c *core) take(call *appendCall) []*appendCall {
 	return calls
 }
 
-// appendAll commits the calls under one signature. The caller holds c.writing.
-func (c *core) appendAll(calls []*appendCall) {
+// appendAll commits the calls under one signature. What it returns is closed when
+// that is durable or failed. The caller holds c.writing.
+func (c *core) appendAll(calls []*appendCall) (settled chan struct{}) {
 	blocks, leaves := calls[0].blocks, calls[0].leaves
 	if len(calls) > 1 {
 		blocks, leaves = nil, nil
@@ -169,14 +199,17 @@ func (c *core) appendAll(calls []*appendCall) {
 		call.seq = seq
 		seq += uint64(len(call.blocks))
 	}
+	settled = make(chan struct{})
 	tell := func(err error) {
 		for _, call := range calls {
 			call.done <- err
 		}
+		close(settled)
 	}
 	if err := c.appendLeaves(blocks, leaves, true, tell); err != nil {
 		tell(err)
 	}
+	return settled
 }
 
 // appendLeaves commits blocks whose leaves are hashed but for their index, under

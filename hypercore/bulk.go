@@ -13,7 +13,7 @@ import (
 const (
 	// bulkBytes and bulkBlocks bound one commit of AppendSeq: enough that its
 	// sync and its signature cost little beside its bytes.
-	bulkBytes  = 8 << 20
+	bulkBytes  = 4 << 20
 	bulkBlocks = 64 << 10
 	// bulkStart is up to how many bytes a buffer grows step by step. Beyond that
 	// it is made as large as it can become: memory is touched once.
@@ -26,7 +26,7 @@ const (
 // AppendSeq appends the blocks that the sequence yields, one after the other,
 // and returns which they became when all are durable. They are committed a few
 // MiB at a time while the next ones are sealed and hashed on all cores; three
-// times 8 MiB are held in memory, and as much again when they are sealed. Other
+// times 4 MiB are held in memory, and as much again when they are sealed. Other
 // appends to the feed wait meanwhile. The yielded slices are not kept.
 //
 // When the sequence yields an error, ctx ends or something fails, the blocks of

@@ -30,6 +30,9 @@ type core struct {
 
 	// writing is held over I/O by whoever changes the feed.
 	writing chan struct{}
+	// turn is held by whoever leads the appends that wait, until they are
+	// durable. It is taken before writing.
+	turn chan struct{}
 
 	mu        sync.Mutex // guards all below; never held over I/O
 	keys      KeyPair    // not Valid: the feed is not writable here
@@ -95,6 +98,7 @@ func newCore(st Storage, key Key) *core {
 	return &core{
 		key: key, discovery: key.Discovery(), st: st,
 		writing:  make(chan struct{}, 1),
+		turn:     make(chan struct{}, 1),
 		waiters:  map[uint64]int{},
 		changed:  make(chan struct{}),
 		peers:    map[*Peer]struct{}{},
@@ -171,12 +175,12 @@ func (c *core) Unlock(keys KeyPair) error {
 // unlock keeps the keys unless this is an old copy of the writer.
 func (c *core) unlock(keys KeyPair) error {
 	c.mu.Lock()
-	known, length := c.own != nil, c.head.Length
+	known, head := c.own != nil, c.head
 	c.mu.Unlock()
 	if known {
 		return nil
 	}
-	o, err := c.loadOrigin(length)
+	o, err := c.loadOrigin(head)
 	if err != nil {
 		return err
 	}

@@ -73,20 +73,15 @@ func decodeOrigin(b []byte) (*origin, error) {
 	return o, nil
 }
 
-// loadOrigin reads what is known of a feed that is about to be written. A feed
-// of length blocks that was shown longer has lost its end; one whose record is
+// loadOrigin reads what is known of a feed that is about to be written and has
+// that head. A feed that was shown longer has lost its end; one whose record is
 // damaged may have. Neither may be written on.
-func (c *core) loadOrigin(length uint64) (*origin, error) {
-	o := &origin{}
-	b, err := c.st.Record(ownRecordKey(c.key))
-	if err == nil {
-		if o, err = decodeOrigin(b); err != nil {
-			o = &origin{old: true}
-		}
-	} else if !errors.Is(err, ErrNoRecord) {
+func (c *core) loadOrigin(head Head) (*origin, error) {
+	o, err := c.readOrigin(head)
+	if err != nil {
 		return nil, err
 	}
-	if o.old || o.shown.Length > length {
+	if o.old || o.shown.Length > head.Length {
 		o.old = true
 		return o, c.commitDurably(&Batch{Records: []Record{oldRecord(c.key)}})
 	}
@@ -95,6 +90,23 @@ func (c *core) loadOrigin(length uint64) (*origin, error) {
 		o.old = true
 	case !errors.Is(err, ErrNoRecord):
 		return nil, err
+	}
+	return o, nil
+}
+
+// readOrigin reads the record, which the first append writes. What is there without
+// one came from somewhere else, and so others have it.
+func (c *core) readOrigin(head Head) (*origin, error) {
+	b, err := c.st.Record(ownRecordKey(c.key))
+	if errors.Is(err, ErrNoRecord) {
+		return &origin{shown: head, agreed: head.Length, dirty: true}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	o, err := decodeOrigin(b)
+	if err != nil {
+		return &origin{old: true}, nil
 	}
 	return o, nil
 }

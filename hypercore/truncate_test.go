@@ -139,3 +139,36 @@ func TestDropUnseenToNothing(t *testing.T) {
 	}
 	checkAll(t, "old copy", old, seeder, oldSt, seederSt)
 }
+
+// The same on a disk, where long runs lie apart from the index.
+func TestDropUnseenOnADisk(t *testing.T) {
+	dir := t.TempDir()
+	st, err := storage.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := mustOpen(t, st, pairOf(1), true)
+	mustAppend(t, f, make([]byte, 300<<10), []byte("shown"))
+	f.ShowHead()
+	mustAppend(t, f, []byte("unseen"))
+	mustAppend(t, f, make([]byte, 400<<10))
+	if err := f.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := f.DropUnseen(context.Background()); n != 2 || err != nil {
+		t.Fatalf("DropUnseen = %d, %v, want 2", n, err)
+	}
+	f.Close()
+	st.Close()
+	if st, err = storage.Open(dir); err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	f = mustOpen(t, st, pairOf(1), true)
+	if held, bytes := f.Held(); f.Length() != 2 || held != 2 || bytes != 300<<10+5 || f.Writable() {
+		t.Errorf("length %d, %d blocks of %d bytes, writable %t", f.Length(), held, bytes, f.Writable())
+	}
+	if a, err := f.Audit(context.Background()); err != nil || !a.Valid() {
+		t.Errorf("Audit = %+v, %v", a, err)
+	}
+}

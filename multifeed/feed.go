@@ -184,12 +184,8 @@ func decodeFeedRecord(key, value []byte) (r feedRecord, err error) {
 	return r, nil
 }
 
-// writerName returns the corestore name of a writer of this node. See
-// interop/spec/keys.md, "Writers".
-func (s *Space) writerName(name string) string {
-	return writerName(s.address, name, s.currentInstance())
-}
-
+// writerName returns the corestore name of a writer. See interop/spec/keys.md,
+// "Writers".
 func writerName(a Address, name string, i Instance) string {
 	return fmt.Sprintf("@multifeed:%x:@multifeed:feed:%s\n%x", a.Key, name, i)
 }

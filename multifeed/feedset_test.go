@@ -80,7 +80,7 @@ func TestW5AnnouncingFeedsIsBounded(t *testing.T) {
 
 func recordsOf(t *testing.T, n *node) (records int) {
 	t.Helper()
-	for _, err := range n.mem.Records(nil) {
+	for _, err := range n.mem.Records([]byte(recordPrefix)) {
 		if err != nil {
 			t.Fatal(err)
 		}

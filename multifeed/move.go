@@ -40,6 +40,9 @@ func (s *Space) moveAll(ctx context.Context) error {
 // done once more, and then some are appended twice.
 func (s *Space) move(ctx context.Context, key hypercore.Key) error {
 	f, err := s.Feed(key)
+	if errors.Is(err, ErrUnknownFeed) { // the space was forgotten meanwhile
+		return s.commitRecords([]hypercore.Record{{Key: s.movingRecord(key).Key}})
+	}
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func TestLegacyCommands(t *testing.T) {
 	old, back := filepath.Join(base, "old"), filepath.Join(base, "back")
 	access := writeOldStore(t, old, "one ", "two ")
 	d := startDaemon(t, initNode(t, "a"))
-	if err := os.WriteFile(filepath.Join(base, "key"), []byte(access+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(base, "access.txt"), []byte(access+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d.done(nil, nil, "space", "create", "signed")
@@ -75,7 +75,7 @@ func TestLegacyCommands(t *testing.T) {
 		{"legacy", exitUse, "import, confirm and export"},
 		{"legacy import", exitUse, "DIR is missing"},
 		{"legacy import " + base, exitUse, "neither a store"},
-		{"legacy import " + old + " home --space @" + filepath.Join(base, "key"), exitDone, ""},
+		{"legacy import " + old + " home --space @" + filepath.Join(base, "access.txt"), exitDone, ""},
 		{"legacy import " + old + " --space " + access, exitDone, "stands on the command line"},
 		{"legacy confirm", exitUse, "SPACE is missing"},
 		{"legacy confirm home", exitUse, "Say so with --yes"},

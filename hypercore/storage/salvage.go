@@ -41,10 +41,6 @@ const (
 	salvageHeader = 3
 )
 
-func (v version) newer(than version) bool {
-	return v.rank > than.rank || v.rank == than.rank && v.file > than.file
-}
-
 // rangeDelete is the deletion of all keys from lower on up to upper.
 type rangeDelete struct {
 	lower, upper []byte

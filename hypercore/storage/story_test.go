@@ -20,7 +20,6 @@ type story struct {
 	length uint64
 	held   map[uint64]int    // seq -> batch that wrote it
 	nodes  map[uint64]uint64 // index -> size
-	life   int               // batch at which the feed began
 	made   bool
 }
 
