@@ -43,8 +43,9 @@ func (s *Space) AddWriter(pair hypercore.KeyPair, name string) (*Feed, error) {
 }
 
 // Confirm makes a feed of AddWriter writable: its owner says that nothing else
-// writes it any more. It returns ErrNoPair for other feeds, ErrNoKey and
-// ErrNoSecret as Writer does.
+// writes it any more. It returns ErrNoPair for other feeds, hypercore.ErrOldCopy
+// for one that was surrendered or retired, ErrNoKey and ErrNoSecret as Writer
+// does.
 func (s *Space) Confirm(key hypercore.Key) (*Feed, error) {
 	if s.key == nil {
 		return nil, ErrNoKey
@@ -119,6 +120,13 @@ func (s *Space) changeRecord(key hypercore.Key, change func(*feedRecord) error) 
 	}
 	if pair, ok := r.pair(); ok && r.ours && !f.Own() {
 		if err := f.Unlock(pair); err != nil {
+			return nil, err
+		}
+		if !f.Writable() {
+			return nil, fmt.Errorf("feed %.8s: %w", f.Discovery(), hypercore.ErrOldCopy)
+		}
+		f.ShowHead() // the other program has shown what is there
+		if err := f.SaveShown(); err != nil {
 			return nil, err
 		}
 		f.own.Store(true)

@@ -45,6 +45,9 @@ func TestWriterWithItsKeys(t *testing.T) {
 		}
 	}
 	wantSurrendered(t, f)
+	if _, err := s.Confirm(pair.Public); !errors.Is(err, hypercore.ErrOldCopy) || f.Own() {
+		t.Errorf("Confirm after Surrender = %v, own %v, want ErrOldCopy", err, f.Own())
+	}
 	s.Close()
 	s = nv.open(address, key)
 	if f, err = s.Feed(pair.Public); err != nil {
