@@ -127,8 +127,11 @@ var damages = map[string]func(t *testing.T, rng *rand.Rand, fsys vfs.FS){
 // nothing but what was written, and all that can still be found and proved.
 func TestRebuild(t *testing.T) {
 	rounds, batches := 1, 14
-	if soak {
+	switch {
+	case soak:
 		rounds, batches = 20, 120
+	case raceEnabled: // with it, Pebble notes a stack for each table that it reads
+		batches = 5
 	}
 	for name, damage := range damages {
 		for i := range rounds {
@@ -142,7 +145,7 @@ func TestRebuild(t *testing.T) {
 					t.Fatal(err)
 				}
 				damage(t, rng, fsys)
-				again := openStore(t, "store", fsys)
+				again := openStore(t, "store", fsys, storage.WithMemTable(256<<10))
 				held := w.check(t, again)
 				whole := name != "data file" && name != "flipped data"
 				if r := again.Rebuilt(); r != nil && whole {
@@ -218,7 +221,7 @@ func (w *written) useAgain(t *testing.T, rng *rand.Rand, fsys vfs.FS, s *storage
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again := openStore(t, "store", fsys)
+	again := openStore(t, "store", fsys, storage.WithMemTable(256<<10))
 	if r := again.Rebuilt(); (r == nil) != (rebuilt == nil) || r != nil && !r.When.Equal(rebuilt.When) {
 		t.Errorf("opened once more: %v, before %v", r, rebuilt)
 	}

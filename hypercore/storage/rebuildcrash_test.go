@@ -60,7 +60,11 @@ func TestRebuildPowerCut(t *testing.T) {
 	for _, name := range []string{"index", "table", "manifest"} {
 		disk := vfs.NewCrashableMem()
 		s := openStore(t, "store", disk, storage.WithMemTable(128<<10))
-		w := write(t, rng, s, 12)
+		batches := 12
+		if raceEnabled {
+			batches = 4
+		}
+		w := write(t, rng, s, batches)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -70,20 +74,23 @@ func TestRebuildPowerCut(t *testing.T) {
 			syncDir(t, disk, indexDir)
 		}
 		c := &diskCopier{disk: disk, rng: rand.New(rand.NewPCG(rng.Uint64(), 2)), every: 40}
-		if soak {
+		switch {
+		case soak:
 			c.every = 3
+		case raceEnabled:
+			c.every = 120
 		}
-		openStore(t, "store", errorfs.Wrap(disk, c)).Close()
-		whole := openStore(t, "store", disk)
+		openStore(t, "store", errorfs.Wrap(disk, c), storage.WithMemTable(256<<10)).Close()
+		whole := openStore(t, "store", disk, storage.WithMemTable(256<<10))
 		want := w.check(t, whole)
 		if whole.Rebuilt() == nil {
 			t.Fatalf("%s: not rebuilt", name)
 		}
-		if len(c.left) < 4 {
+		if len(c.left) < 2 {
 			t.Fatalf("%s: only %d power cuts", name, len(c.left))
 		}
 		for i, left := range c.left {
-			again := openStore(t, "store", left)
+			again := openStore(t, "store", left, storage.WithMemTable(256<<10))
 			held := w.check(t, again)
 			r := again.Rebuilt()
 			if r == nil {
@@ -123,7 +130,7 @@ func TestNoRebuild(t *testing.T) {
 		}
 		for i, left := range c.left {
 			for range 2 {
-				s := openStore(t, "store", left)
+				s := openStore(t, "store", left, storage.WithMemTable(256<<10))
 				if r := s.Rebuilt(); r != nil {
 					t.Fatalf("rebuilt after power cut %d: %v %v", i, r, r.Losses)
 				}
@@ -138,7 +145,7 @@ func TestNoRebuild(t *testing.T) {
 func TestRebuildFault(t *testing.T) {
 	rng := seededRand(t)
 	disk := vfs.NewMem()
-	s := openStore(t, "store", disk)
+	s := openStore(t, "store", disk, storage.WithMemTable(256<<10))
 	w := write(t, rng, s, 8)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -161,7 +168,7 @@ func TestRebuildFault(t *testing.T) {
 	if failures < 5 {
 		t.Errorf("only %d failures", failures)
 	}
-	again := openStore(t, "store", disk)
+	again := openStore(t, "store", disk, storage.WithMemTable(256<<10))
 	if again.Rebuilt() == nil {
 		t.Fatal("not rebuilt")
 	}
@@ -172,7 +179,7 @@ func TestRebuildFault(t *testing.T) {
 func TestRebuildOwnFeed(t *testing.T) {
 	rng := seededRand(t)
 	fsys := vfs.NewMem()
-	s := openStore(t, "store", fsys)
+	s := openStore(t, "store", fsys, storage.WithMemTable(256<<10))
 	w := write(t, rng, s, 6)
 	f := w.feeds[0]
 	if err := s.Commit(&hypercore.Batch{Feeds: []hypercore.FeedWrite{f.grow(rng, 60, 20000, false)}}); err != nil {
@@ -180,7 +187,7 @@ func TestRebuildOwnFeed(t *testing.T) {
 	}
 	s.Close()
 	damages["index"](t, rng, fsys)
-	s = openStore(t, "store", fsys)
+	s = openStore(t, "store", fsys, storage.WithMemTable(256<<10))
 	feed, err := hypercore.Open(s, f.keys.Public, f.keys)
 	if err != nil {
 		t.Fatal(err)

@@ -19,12 +19,12 @@ func damagedStore(t *testing.T, damage string) (*vfs.MemFS, *written) {
 	t.Helper()
 	rng := seededRand(t)
 	disk := vfs.NewMem()
-	s := openStore(t, "store", disk)
+	s := openStore(t, "store", disk, storage.WithMemTable(256<<10))
 	w := write(t, rng, s, 8)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	openStore(t, "store", disk).Close() // what is in the log goes to tables
+	openStore(t, "store", disk, storage.WithMemTable(256<<10)).Close() // what is in the log goes to tables
 	damages[damage](t, rng, disk)
 	return disk, w
 }
@@ -51,7 +51,7 @@ func TestNotRebuilt(t *testing.T) {
 	if after := names(t, disk, "store", "", ""); len(after) != len(before) {
 		t.Errorf("folder has %v, had %v", after, before)
 	}
-	s := openStore(t, "store", disk)
+	s := openStore(t, "store", disk, storage.WithMemTable(256<<10))
 	if s.Rebuilt() == nil {
 		t.Fatal("not rebuilt")
 	}
@@ -74,13 +74,13 @@ func TestRebuildNeedsMarker(t *testing.T) {
 // else is left.
 func TestRebuildEmpty(t *testing.T) {
 	disk := vfs.NewMem()
-	s := openStore(t, "store", disk)
+	s := openStore(t, "store", disk, storage.WithMemTable(256<<10))
 	if s.Rebuilt() != nil {
 		t.Errorf("new store is rebuilt: %v", s.Rebuilt())
 	}
 	s.Close()
 	remove(t, disk, indexDir)
-	s = openStore(t, "store", disk)
+	s = openStore(t, "store", disk, storage.WithMemTable(256<<10))
 	if r := s.Rebuilt(); r == nil || r.Complete || r.Feeds != 0 || r.Old != "" {
 		t.Errorf("rebuilt = %+v, want one of nothing", r)
 	}
@@ -91,7 +91,7 @@ func TestRebuildEmpty(t *testing.T) {
 func TestRebuildDropped(t *testing.T) {
 	rng := seededRand(t)
 	disk := vfs.NewMem()
-	s := openStore(t, "store", disk)
+	s := openStore(t, "store", disk, storage.WithMemTable(256<<10))
 	kept, gone := newWrittenFeed(rng), newWrittenFeed(rng)
 	for _, f := range []*writtenFeed{gone, kept} {
 		if err := s.Commit(&hypercore.Batch{Feeds: []hypercore.FeedWrite{f.grow(rng, 80, 20000, false)}}); err != nil {
@@ -109,7 +109,7 @@ func TestRebuildDropped(t *testing.T) {
 	s.Close()
 	setFile(t, disk, file[0], string(old)) // as if it had not been removed yet
 	damages["manifest"](t, rng, disk)
-	s = openStore(t, "store", disk)
+	s = openStore(t, "store", disk, storage.WithMemTable(256<<10))
 	r := s.Rebuilt()
 	if r == nil || r.Feeds != 1 || r.Stray != 1 || r.StrayBytes != uint64(len(old)) {
 		t.Fatalf("rebuilt = %+v, want one feed and one stray file", r)
@@ -121,7 +121,7 @@ func TestRebuildDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	s = openStore(t, "store", disk)
+	s = openStore(t, "store", disk, storage.WithMemTable(256<<10))
 	if got := readAll(t, disk, file[0]); string(got) != string(old) {
 		t.Error("a file of nobody has changed")
 	}

@@ -80,7 +80,10 @@ func (s *Store) finishRebuild() error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return s.rename(readyFolder, indexFolder)
+	if err := s.rename(readyFolder, indexFolder); err != nil {
+		return err
+	}
+	return s.removeFolders(buildFolder, salvageFolder)
 }
 
 func (s *Store) path(name string) string { return s.fs.PathJoin(s.dir, name) }

@@ -33,7 +33,6 @@ func newScratch(fsys vfs.FS, dir string, base *pebble.Options) (*scratch, error)
 	}
 	o := *base
 	o.FS, o.Logger, o.DisableWAL = s.fence, scratchLog{s}, true
-	o.MemTableSize = memTableSize
 	o.EventListener = &pebble.EventListener{BackgroundError: s.fail}
 	db, err := pebble.Open(dir, &o)
 	if err != nil {
