@@ -60,11 +60,7 @@ func TestRebuildPowerCut(t *testing.T) {
 	for _, name := range []string{"index", "table", "manifest"} {
 		disk := vfs.NewCrashableMem()
 		s := openStore(t, "store", disk, storage.WithMemTable(128<<10))
-		batches := 12
-		if raceEnabled {
-			batches = 4
-		}
-		w := write(t, rng, s, batches)
+		w := write(t, rng, s, 12)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
