@@ -74,7 +74,7 @@ func TestRebuildPowerCut(t *testing.T) {
 		case soak:
 			c.every = 3
 		case raceEnabled:
-			c.every = 120
+			c.every = 80
 		}
 		openStore(t, "store", errorfs.Wrap(disk, c), storage.WithMemTable(256<<10)).Close()
 		whole := openStore(t, "store", disk, storage.WithMemTable(256<<10))
@@ -82,7 +82,7 @@ func TestRebuildPowerCut(t *testing.T) {
 		if whole.Rebuilt() == nil {
 			t.Fatalf("%s: not rebuilt", name)
 		}
-		if len(c.left) < 2 {
+		if len(c.left) < 4 {
 			t.Fatalf("%s: only %d power cuts", name, len(c.left))
 		}
 		for i, left := range c.left {
