@@ -64,17 +64,24 @@ func Leaf(seq uint64, block []byte) Node {
 // to right. It commits to the sum only, not to either size. The caller has
 // checked that the sum is at most MaxSize. See interop/spec/feed.md.
 func Parent(a, b Node) Node {
+	var n Node
 	if b.Index < a.Index {
-		a, b = b, a
+		parentOf(&b, &a, &n)
+		return n
 	}
-	n := Node{Index: flattree.Parent(a.Index), Size: a.Size + b.Size}
+	parentOf(&a, &b, &n)
+	return n
+}
+
+// parentOf sets n to the node above left and right. It allocates nothing.
+func parentOf(left, right, n *Node) {
+	n.Index, n.Size = flattree.Parent(left.Index), left.Size+right.Size
 	var buf [9 + 2*HashSize]byte
 	buf[0] = parentTag
 	binary.BigEndian.PutUint64(buf[1:], n.Size)
-	copy(buf[9:], a.Hash[:])
-	copy(buf[9+HashSize:], b.Hash[:])
+	copy(buf[9:], left.Hash[:])
+	copy(buf[9+HashSize:], right.Hash[:])
 	n.Hash = blake2b.Sum256(buf[:])
-	return n
 }
 
 // RootHash returns the hash of a tree with the given roots, left to right: that

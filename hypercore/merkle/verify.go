@@ -13,6 +13,9 @@ type Verified struct {
 	// feed vouches for it in a way that can't be tied to the held tree: nothing
 	// is to be stored then, not the block either, and the peer did no wrong.
 	InTree bool
+	// Count is how many of the claimed blocks, from the first on, InTree is true
+	// of: 1 or 0 with Verify.
+	Count uint64
 	// Leaf is the node of the block. Of a claim without block only the hash is
 	// proved, and the size too if the node is among Nodes or held already.
 	Leaf Node
@@ -144,7 +147,7 @@ func (v *verifier) continues() bool {
 // proved returns the first levels nodes of the path with their siblings, and the
 // roots if the tree grew.
 func (v *verifier) proved(levels int, grown *Roots) Verified {
-	res := Verified{InTree: true, Leaf: v.path[0].Node, Roots: grown}
+	res := Verified{InTree: true, Count: 1, Leaf: v.path[0].Node, Roots: grown}
 	add := func(p part) {
 		if !p.held {
 			res.Nodes = append(res.Nodes, p.Node)
