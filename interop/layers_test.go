@@ -21,7 +21,8 @@ var layers = map[string][]string{
 	"hypercore/storage/storagetest": {"hypercore", "hypercore/merkle"},
 	"hypercore/corestore":           {"hypercore"},
 	"multifeed/wire":                {"hypercore", "hypercore/merkle"},
-	"multifeed":                     {"multifeed/wire", "hypercore", "hypercore/merkle", "hypercore/flattree", "hypercore/corestore"},
+	"multifeed/reconcile":           {},
+	"multifeed":                     {"multifeed/wire", "multifeed/reconcile", "hypercore", "hypercore/merkle", "hypercore/flattree", "hypercore/corestore"},
 	"discovery":                     {},
 	"host":                          {"multifeed", "hypercore", "discovery"},
 }
