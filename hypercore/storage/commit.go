@@ -8,8 +8,9 @@ import (
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
 )
 
-// When batches that are not urgent are synced: SyncDelay after the first of
-// them, or as soon as they have SyncBytes together. A Commit that would leave
+// When batches that are not urgent are synced, and the data files that they
+// changed: SyncDelay after the first of them, or as soon as they have SyncBytes
+// together. A Commit that would leave
 // another SyncBytes behind a sync under way waits for it.
 const (
 	SyncDelay = 200 * time.Millisecond
@@ -60,20 +61,22 @@ func (s *Store) Commit(b *hypercore.Batch) error {
 	plans := planFeeds(b)
 	unlock := s.locks.lock(plans)
 	defer unlock()
-	stages, err := s.stage(plans)
+	stages, err := s.stage(plans, b.Urgent)
 	if err == nil {
-		for _, staged := range stages {
-			size -= staged.size()
-		}
 		err = s.apply(b, plans, stages, size)
 	}
 	s.unstage(stages, err)
 	return err
 }
 
-// apply makes the batch readable and leaves it to the committer to make it
-// durable.
+// apply makes the batch of size bytes readable and leaves it to the committer to
+// make it durable.
 func (s *Store) apply(b *hypercore.Batch, plans []feedPlan, stages map[hypercore.Key]*staged, size int) error {
+	indexed := size // goes to the index
+	for _, st := range stages {
+		indexed -= st.size
+		size += st.waiting - st.size
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.syncing && s.pending.size+size > SyncBytes && s.pending.batches > 0 && !s.closing {
@@ -82,7 +85,7 @@ func (s *Store) apply(b *hypercore.Batch, plans []feedPlan, stages map[hypercore
 	if err := s.readyLocked(); err != nil {
 		return err
 	}
-	if err := s.waitForPebbleLocked(size); err != nil {
+	if err := s.waitForPebbleLocked(indexed); err != nil {
 		return err
 	}
 	w := newWriter(s)
@@ -131,11 +134,17 @@ func (s *Store) waitForPebbleLocked(size int) error {
 
 // writeLocked applies the batch to the database, unsynced.
 func (s *Store) writeLocked(w *writer, plans []feedPlan, stages map[hypercore.Key]*staged, records []hypercore.Record) error {
+	if err := w.note(stages); err != nil {
+		return s.wrap("commit", err)
+	}
 	if err := w.build(plans, stages, records); err != nil {
 		return s.wrap("commit", err)
 	}
 	if w.batch.Empty() {
 		return nil
+	}
+	for _, st := range stages {
+		s.tails.mark(st.tails)
 	}
 	if err := s.db.Apply(w.batch, pebble.NoSync); err != nil {
 		s.fail(err)

@@ -58,14 +58,11 @@ func (s *Store) takeAndSync(due bool) int {
 	}
 	s.pending = syncGroup{}
 	s.syncing = true
-	var mark *pebble.Batch
-	if err == nil {
-		mark = s.markLocked()
-	}
+	number := s.unsynced
 	s.mu.Unlock()
 
-	if mark != nil {
-		err = s.waitForMark(mark)
+	if err == nil {
+		err = s.syncUpTo(number)
 	}
 	for _, durable := range group.durables {
 		durable(err)
@@ -80,11 +77,27 @@ func (s *Store) takeAndSync(due bool) int {
 	return groupDone
 }
 
-// markLocked writes an empty record to the log, with a request to sync the log
-// up to it. It returns nil when that poisoned the store.
-func (s *Store) markLocked() *pebble.Batch {
+// syncUpTo returns when all batches that were applied so far are durable. number
+// is that of the last one whose blocks were not synced.
+func (s *Store) syncUpTo(number uint64) error {
+	if err := s.tails.sync(); err != nil {
+		s.fail(err)
+		return s.failure()
+	}
+	s.mu.Lock()
+	mark := s.markLocked(number)
+	s.mu.Unlock()
+	if mark == nil {
+		return s.failure()
+	}
+	return s.waitForMark(mark)
+}
+
+// markLocked writes the mark of the number to the log, with a request to sync the
+// log up to it. It returns nil when that poisoned the store.
+func (s *Store) markLocked(number uint64) *pebble.Batch {
 	mark := s.db.NewBatch()
-	if err := mark.LogData(nil, nil); err != nil {
+	if err := mark.LogData(appendMark(nil, number), nil); err != nil {
 		s.fail(err)
 		return nil
 	}

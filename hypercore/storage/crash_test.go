@@ -3,11 +3,9 @@ package storage_test
 import (
 	"bytes"
 	"math/rand/v2"
-	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore/storage"
 )
@@ -98,75 +96,6 @@ func cutPower(t *testing.T, rng *rand.Rand, disk *vfs.MemFS, l *ledger) {
 	again := openStore(t, "store", left.CrashClone(vfs.CrashCloneCfg{}))
 	next.check(t, again, next.wait(t))
 	again.Close()
-}
-
-// cutter takes copies of the disk as power cuts would leave it, right before
-// operations on its files.
-type cutter struct {
-	disk *vfs.MemFS
-	l    *ledger
-
-	mu      sync.Mutex // guards below
-	rng     *rand.Rand
-	every   int // operations between two cuts, on average
-	left    []*vfs.MemFS
-	durable []int // batches that were called durable before
-}
-
-func (c *cutter) String() string { return "cutter" }
-
-// MaybeError implements errorfs.Injector.
-func (c *cutter) MaybeError(op errorfs.Op) error {
-	if !isWrite(op) && !isSync(op) && !isCreate(op) && op.Kind != errorfs.OpRemove {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.rng.IntN(c.every) == 0 {
-		c.durable = append(c.durable, c.l.durable())
-		c.left = append(c.left, c.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: c.rng.IntN(5) * 25, RNG: c.rng}))
-	}
-	return nil
-}
-
-// TestPowerCutInside cuts the power within commits and syncs: before writes and
-// syncs of data files, of the log, of tables, and before files are made and
-// removed.
-func TestPowerCutInside(t *testing.T) {
-	seed := rand.Uint64()
-	defer func() {
-		if t.Failed() {
-			t.Logf("seed %d", seed)
-		}
-	}()
-	rounds := 1
-	if soak {
-		rounds = 40
-	}
-	for round := range rounds {
-		disk := vfs.NewCrashableMem()
-		openStore(t, "store", disk).Close()
-		l := newLedger()
-		l.long = true
-		c := &cutter{disk: disk, l: l, rng: rand.New(rand.NewPCG(seed, uint64(round))), every: 30}
-		s := openStore(t, "store", errorfs.Wrap(disk, c), storage.WithMemTable(96<<10), storage.WithSegment(1<<20), storage.WithPunch(ruin))
-		for i := range 36 {
-			if err := l.commit(s, longMax, i%3 == 0); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		for i, left := range c.left {
-			again := openStore(t, "store", left)
-			l.check(t, again, c.durable[i])
-			if err := again.Close(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		t.Logf("%d power cuts", len(c.left))
-	}
 }
 
 // TestPowerCutAtOpen cuts the power right after Open and in a new folder.

@@ -33,8 +33,11 @@ func (s *Store) WaitSwept() {
 	}
 }
 
-// LongRunBytes is what a run needs to go to a data file.
-const LongRunBytes = longRunBytes
+// What a run needs to go to a data file, when its batch is urgent and when not.
+const (
+	LongRunBytes  = longRunBytes
+	LooseRunBytes = looseRunBytes
+)
 
 // PunchHole is what frees bytes of a file.
 var PunchHole = punchHole

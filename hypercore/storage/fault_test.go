@@ -116,7 +116,8 @@ func testFault(t *testing.T, f *faultyFS, n int64) {
 }
 
 // TestDataFaults lets operations on data files fail. Such a commit fails, and
-// says why; nothing of it is there; the store goes on.
+// says why; nothing of it is there; the store goes on. Batches that share their
+// syncs are the subject of TestLateDataFaults.
 func TestDataFaults(t *testing.T) {
 	kinds := map[string]func(errorfs.Op) bool{"write": isWrite, "sync": isSync, "folder": func(op errorfs.Op) bool {
 		return op.Kind == errorfs.OpOpenDir
@@ -137,7 +138,7 @@ func TestDataFaults(t *testing.T) {
 				l.long = true
 				failures := 0
 				for range 24 {
-					if err := l.commit(s, 500, l.committed%4 == 0); err != nil {
+					if err := l.commit(s, 500, kind != "write" || l.committed%4 == 0); err != nil {
 						failures++
 						if !errors.Is(err, errorfs.ErrInjected) || errors.Is(err, hypercore.ErrStorageFailed) {
 							t.Fatalf("Commit that can't write = %v", err)
@@ -151,6 +152,49 @@ func TestDataFaults(t *testing.T) {
 				l.check(t, s, l.committed)
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
+				}
+				again := openStore(t, "store", disk.CrashClone(vfs.CrashCloneCfg{}))
+				l.check(t, again, l.wait(t))
+				if err := again.Close(); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	}
+}
+
+// TestLateDataFaults lets the sync of data files fail that several batches share.
+// They were readable and can't become durable: that poisons the store. What it
+// called durable before is there after a restart.
+func TestLateDataFaults(t *testing.T) {
+	kinds := map[string]func(errorfs.Op) bool{"sync": isSync, "folder": func(op errorfs.Op) bool {
+		return op.Kind == errorfs.OpOpenDir
+	}}
+	for kind, ofKind := range kinds {
+		for n := int64(1); n <= 3; n++ {
+			t.Run(fmt.Sprintf("%s/%d", kind, n), func(t *testing.T) {
+				t.Parallel()
+				disk := vfs.NewCrashableMem()
+				f := &faultyFS{match: func(op errorfs.Op) bool { return isData(op) && ofKind(op) }}
+				s := openStore(t, "store", errorfs.Wrap(disk, f), storage.WithSegment(1<<20))
+				f.left.Store(n)
+				l := newLedger()
+				l.long = true
+				var err error
+				for i := 0; i < 40 && err == nil; i++ {
+					err = l.commit(s, 500, false)
+					if i%5 == 4 && err == nil { // the sync is due, and reported before the next commit
+						done := make(chan error, 1)
+						if err = s.Commit(&hypercore.Batch{Urgent: true, Durable: func(err error) { done <- err }}); err == nil {
+							err = <-done
+						}
+					}
+				}
+				if !errors.Is(err, errorfs.ErrInjected) || !errors.Is(err, hypercore.ErrStorageFailed) {
+					t.Errorf("Commit after a sync failed = %v", err)
+				}
+				if err := s.Close(); !errors.Is(err, hypercore.ErrStorageFailed) {
+					t.Errorf("Close = %v, want ErrStorageFailed", err)
 				}
 				again := openStore(t, "store", disk.CrashClone(vfs.CrashCloneCfg{}))
 				l.check(t, again, l.wait(t))

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"sync/atomic"
 
@@ -22,9 +23,14 @@ var errFenced = errors.New("storage: no writes after a failure")
 // store, which asks failure and not Pebble, reports the truth. Pebble copes with
 // a table that it can't write, but tries again at once and for ever: so the
 // creation of a table waits until release.
+//
+// Before a table is synced, before is called: what the table names must not be
+// less durable than the table. And limits is for a log whose end must not be seen.
 type fence struct {
 	vfs.FS
 	onFail  func(error)
+	before  func() error     // nil: nothing to do
+	limits  map[string]int64 // by name without folder: bytes that can be read of a file
 	failed  atomic.Bool
 	opened  atomic.Bool   // Pebble is open, so that a creation may wait
 	release chan struct{} // closed just before Pebble is closed
@@ -51,7 +57,7 @@ func (f *fence) file(name string, open func() (vfs.File, error)) (vfs.File, erro
 	if !f.failed.Load() {
 		file, openErr := open()
 		if openErr == nil {
-			return &fencedFile{File: file, fence: f, quiet: quiet}, nil
+			return &fencedFile{File: file, fence: f, quiet: quiet, table: isTable(name)}, nil
 		}
 		err = f.note(openErr)
 	}
@@ -75,6 +81,24 @@ func (f *fence) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts 
 func (f *fence) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	return f.file(newname, func() (vfs.File, error) { return f.FS.ReuseForWrite(oldname, newname, category) })
 }
+
+func (f *fence) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	file, err := f.FS.Open(name, opts...)
+	limit, limited := f.limits[f.FS.PathBase(name)]
+	if err != nil || !limited {
+		return file, err
+	}
+	return &limitedFile{file, io.NewSectionReader(file, 0, limit)}, nil
+}
+
+// limitedFile is a file that is read as if it ended earlier.
+type limitedFile struct {
+	vfs.File
+	part *io.SectionReader
+}
+
+func (f *limitedFile) Read(b []byte) (int, error)                 { return f.part.Read(b) }
+func (f *limitedFile) ReadAt(b []byte, offset int64) (int, error) { return f.part.ReadAt(b, offset) }
 
 // OpenDir returns a folder to sync.
 func (f *fence) OpenDir(name string) (vfs.File, error) {
@@ -127,6 +151,7 @@ type fencedFile struct {
 	vfs.File
 	fence *fence
 	quiet bool // never fails in Pebble's eyes
+	table bool
 }
 
 // change runs op unless there was a failure, and says what Pebble gets.
@@ -157,8 +182,21 @@ func (f *fencedFile) WriteAt(p []byte, offset int64) (n int, err error) {
 	return n, err
 }
 
-func (f *fencedFile) Sync() error     { return f.change(f.File.Sync) }
-func (f *fencedFile) SyncData() error { return f.change(f.File.SyncData) }
+func (f *fencedFile) Sync() error     { return f.change(f.after(f.File.Sync)) }
+func (f *fencedFile) SyncData() error { return f.change(f.after(f.File.SyncData)) }
+
+// after returns op, preceded by the fence's before if the file is a table.
+func (f *fencedFile) after(op func() error) func() error {
+	if !f.table || f.fence.before == nil {
+		return op
+	}
+	return func() error {
+		if err := f.fence.before(); err != nil {
+			return err
+		}
+		return op()
+	}
+}
 
 func (f *fencedFile) SyncTo(length int64) (fullSync bool, err error) {
 	err = f.change(func() error { fullSync, err = f.File.SyncTo(length); return err })

@@ -45,7 +45,9 @@ func (s *Store) Records(prefix []byte) iter.Seq2[hypercore.Record, error] {
 	return listing[hypercore.Record]{
 		s: s, action: "list records", lower: lower, upper: prefixEnd(lower),
 		parse: func(key, value []byte) (hypercore.Record, int, error) {
-			return hypercore.Record{Key: copyOf(key[1:]), Value: copyOf(value)}, len(key) + len(value), nil
+			both := append(append(make([]byte, 0, len(key)+len(value)), key...), value...) // one allocation for two
+			k := both[1:len(key):len(key)]
+			return hypercore.Record{Key: k, Value: both[len(key):]}, len(both), nil
 		},
 	}.all
 }
@@ -65,9 +67,9 @@ type item[T any] struct {
 }
 
 func (l listing[T]) all(yield func(T, error) bool) {
+	var items []item[T]
 	for next := l.lower; next != nil; {
-		var items []item[T]
-		items, next = l.portion(next)
+		items, next = l.portion(items[:0], next)
 		for _, i := range items {
 			if !yield(i.value, i.err) {
 				return
@@ -76,11 +78,11 @@ func (l listing[T]) all(yield func(T, error) bool) {
 	}
 }
 
-// portion reads what makes one portion from lower on, and says where the next
-// one begins: nil behind the last.
-func (l listing[T]) portion(lower []byte) (items []item[T], next []byte) {
+// portion appends what makes one portion from lower on to an empty slice, and says
+// where the next one begins: nil behind the last.
+func (l listing[T]) portion(items []item[T], lower []byte) (_ []item[T], next []byte) {
 	if err := l.s.use(); err != nil {
-		return []item[T]{{err: err}}, nil
+		return append(items, item[T]{err: err}), nil
 	}
 	defer l.s.life.RUnlock()
 	size, last := 0, append([]byte(nil), lower...)

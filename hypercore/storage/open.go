@@ -73,12 +73,19 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	s.room.L = &s.mu
 	s.handles.open = s.openSegment
 	s.sweeper = newSweeper(s)
-	s.fence = newFence(o.fs, s.fail)
+	s.tails.syncFolder = func() error { return syncFolder(s.fs, s.dataDir()) }
+	s.fenceIndex()
 	if err := s.open(&o); err != nil {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
 	go s.committer()
 	return s, nil
+}
+
+// fenceIndex makes the file system that the index will see.
+func (s *Store) fenceIndex() {
+	s.fence = newFence(s.fs, s.fail)
+	s.fence.before = s.tails.sync
 }
 
 // open locks the folder, checks its format and opens the database. When it

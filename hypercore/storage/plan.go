@@ -22,6 +22,7 @@ type feedPlan struct {
 	anchor   []merkle.Node   // to be put beside long runs
 	runs     []hypercore.Run // to be stored; ascending, and they don't touch
 	head     *hypercore.Head // nil leaves the head
+	least    int             // bytes of a run that is for a data file
 }
 
 // structural says whether the plan changes what is stored, or removes it, so
@@ -33,7 +34,7 @@ func (p *feedPlan) structural() bool {
 // long says whether a run of the plan is for a data file, if it isn't held.
 func (p *feedPlan) long() bool {
 	for i := range p.runs {
-		if longRun(p.runs[i].Blocks) {
+		if longRun(p.runs[i].Blocks, p.least) {
 			return true
 		}
 	}
@@ -61,7 +62,10 @@ func planFeeds(b *hypercore.Batch) []feedPlan {
 		plans[place].add(w)
 	}
 	for i := range plans {
-		plans[i].runs = joinRuns(plans[i].runs)
+		plans[i].runs, plans[i].least = joinRuns(plans[i].runs), looseRunBytes
+		if b.Urgent {
+			plans[i].least = longRunBytes
+		}
 	}
 	return plans
 }

@@ -31,6 +31,7 @@ type writtenFeed struct {
 	// beside are the nodes that lie in data files, as the batches had them.
 	beside map[uint64]bool
 	lastIn uint64 // length of the last head in a data file
+	least  int    // bytes of a run that goes to a data file
 }
 
 func newWrittenFeed(rng *rand.Rand) *writtenFeed {
@@ -39,11 +40,8 @@ func newWrittenFeed(rng *rand.Rand) *writtenFeed {
 		seed[i] = byte(rng.Uint32())
 	}
 	return &writtenFeed{keys: hypercore.NewKeyPair(seed), nodes: map[uint64]merkle.Node{}, held: map[uint64]bool{},
-		inFile: map[uint64]bool{}, beside: map[uint64]bool{}}
+		inFile: map[uint64]bool{}, beside: map[uint64]bool{}, least: storage.LooseRunBytes}
 }
-
-// longRun is from how many bytes on a run goes to a data file.
-const longRun = 256 << 10
 
 // grow makes a write of count new blocks of up to max bytes, of which a part is
 // not stored when the feed is sparse.
@@ -96,7 +94,7 @@ func (f *writtenFeed) note(w *hypercore.FeedWrite) {
 			for i := range run.Blocks {
 				seq := run.Start + uint64(i)
 				f.held[seq] = true
-				if size >= longRun {
+				if size >= f.least {
 					f.inFile[seq], long[seq] = true, true
 				}
 			}
@@ -148,12 +146,16 @@ func write(t *testing.T, rng *rand.Rand, s *storage.Store, batches int) *written
 	for i := range batches {
 		f := rng.IntN(len(w.feeds))
 		var fw hypercore.FeedWrite
-		sparse := f == 1
+		sparse, urgent := f == 1, rng.IntN(3) == 0
+		w.feeds[f].least = storage.LooseRunBytes
+		if urgent {
+			w.feeds[f].least = storage.LongRunBytes
+		}
 		switch n := rng.IntN(10); {
 		case f == 0 || n < 3: // the first feed lies in data files alone
 			fw = w.feeds[f].grow(rng, 10+rng.IntN(200), 20000, sparse && f != 0)
 			if f == 0 {
-				for len(fw.Runs) > 0 && runBytes(fw.Runs) < longRun {
+				for len(fw.Runs) > 0 && runBytes(fw.Runs) < w.feeds[f].least {
 					more := w.feeds[f].grow(rng, 30, 20000, false)
 					fw.Nodes, fw.Head = append(fw.Nodes, more.Nodes...), more.Head
 					fw.Runs[0].Blocks = w.feeds[f].blocks[fw.Runs[0].Start:more.Head.Length]
@@ -167,7 +169,7 @@ func write(t *testing.T, rng *rand.Rand, s *storage.Store, batches int) *written
 		}
 		key, value := fmt.Sprintf("k/%d", rng.IntN(20)), fmt.Sprintf("%d", i)
 		w.records[key] = value
-		b := &hypercore.Batch{Feeds: []hypercore.FeedWrite{fw}, Urgent: rng.IntN(3) == 0,
+		b := &hypercore.Batch{Feeds: []hypercore.FeedWrite{fw}, Urgent: urgent,
 			Records: []hypercore.Record{{Key: []byte(key), Value: []byte(value)}}}
 		if err := s.Commit(b); err != nil {
 			t.Fatal(err)

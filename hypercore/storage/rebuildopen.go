@@ -53,7 +53,7 @@ func (s *Store) openIndex(o *options) error {
 			return err
 		}
 		why = err
-		s.fence = newFence(o.fs, s.fail)
+		s.fenceIndex()
 		s.sweeper = newSweeper(s)
 	}
 	if o.keepIndex {

@@ -133,6 +133,9 @@ func (s *Store) openDatabase(o *options) (err error) {
 	if err := makeFolder(o.fs, s.path(indexFolder)); err != nil {
 		return err
 	}
+	if err := s.cutLog(); err != nil {
+		return err
+	}
 	if s.db, err = pebble.Open(s.path(indexFolder), s.pebbleOptions(o.memTable)); err != nil {
 		return damaged(err)
 	}

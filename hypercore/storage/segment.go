@@ -36,8 +36,8 @@ import (
 // the index is lost: see interop/spec/feed.md, "Tree".
 //
 // Within the named end of a segment, which is in its segment record, every extent
-// was synced before the index named it. Behind that end lies what a failure left;
-// it is overwritten. Bodies of blocks that were cleared may have become zeros;
+// was synced before it was called durable; see unsynced.go. Behind that end lies
+// what a failure left; it is overwritten. Bodies of blocks that were cleared may have become zeros;
 // extent headers stay as long as the segment does. A segment ends at
 // segmentBytes, an extent at extentBytes or extentBlocks.
 const (
@@ -211,22 +211,27 @@ func parseSizes(b []byte, count int) (sizes, sums []uint32, err error) {
 	return sizes, sums, nil
 }
 
-// longRun says whether the blocks, which follow each other, are for a data file.
-func longRun(blocks [][]byte) bool {
+// longRun says whether the blocks, which follow each other, have at least so many
+// bytes.
+func longRun(blocks [][]byte, least int) bool {
 	size := 0
 	for _, b := range blocks {
-		if size += len(b); size >= longRunBytes {
+		if size += len(b); size >= least {
 			return true
 		}
 	}
 	return false
 }
 
-// longRunBytes is what a run needs to go to a data file. Below it, a second file
-// to sync costs more than what is saved by writing the blocks once: durable runs
-// of 128 KiB are 1.3 times as fast in the index, those of 256 KiB 1.4 times as
-// fast in a file. See BenchmarkThreshold.
-const longRunBytes = 256 << 10
+// What a run needs to go to a data file, in bytes. Below longRunBytes, a second
+// file to sync costs more than what is saved by writing the blocks once: durable
+// runs of 128 KiB are 1.3 times as fast in the index, those of 256 KiB 1.4 times
+// as fast in a file. Runs of batches for which nobody waits share their syncs, so
+// that less is enough. See BenchmarkThreshold.
+const (
+	longRunBytes  = 256 << 10
+	looseRunBytes = 64 << 10
+)
 
 // nextExtent returns how many of the blocks make the next extent.
 func nextExtent(blocks [][]byte) (count int) {

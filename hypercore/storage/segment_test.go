@@ -155,8 +155,10 @@ func TestNextExtent(t *testing.T) {
 			t.Errorf("extent of %d blocks takes %d, want %d", len(c.blocks), got, c.want)
 		}
 	}
-	if !longRun([][]byte{make([]byte, longRunBytes)}) || longRun([][]byte{make([]byte, longRunBytes-1)}) {
-		t.Errorf("runs are long from %d bytes on", longRunBytes)
+	for _, least := range []int{longRunBytes, looseRunBytes} {
+		if !longRun([][]byte{make([]byte, least-1), {1}}, least) || longRun([][]byte{make([]byte, least-1)}, least) {
+			t.Errorf("runs are not long from %d bytes on", least)
+		}
 	}
 }
 

@@ -9,11 +9,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// segmentFile is a data file that is being written.
+// segmentFile writes to one data file.
 type segmentFile struct {
-	file    vfs.File // nil: none is open
-	end     uint64   // bytes written so far, of those that count
-	flushed uint64   // bytes that the system was asked to begin writing
+	tail *tail  // nil: none is open
+	end  uint64 // bytes written so far, of those that count
+	made bool   // the file is new, and its name not durable
 }
 
 // writeBehind is how many bytes are written before the system is asked to bring
@@ -30,38 +30,44 @@ const (
 var gatherBuffers = sync.Pool{New: func() any { return new([gatherBytes]byte) }}
 
 // create makes a new file, in place of what a failure may have left under that
-// name, and makes its name durable.
-func (f *segmentFile) create(fsys vfs.FS, dir, name string, header []byte) (err error) {
-	*f = segmentFile{}
-	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// name.
+func (f *segmentFile) create(s *Store, name fileName, header []byte) (err error) {
+	*f = segmentFile{made: true}
+	s.tails.retire(name)
+	path := s.segmentPath(name.id, name.number)
+	if err := s.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if f.file, err = fsys.OpenReadWrite(name, vfs.WriteCategoryUnspecified); err != nil {
-		f.file = nil
-		return err
-	}
-	if err := syncFolder(fsys, dir); err != nil {
+	f.tail, err = s.tails.get(name, func() (vfs.File, error) {
+		return s.fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	})
+	if err != nil {
 		return err
 	}
 	return f.writeAll(header)
 }
 
-// reopen opens a file to write behind its first end bytes. It returns
+// reopen makes ready to write behind the first end bytes of a file. It returns
 // fs.ErrNotExist when the file is not there or is shorter.
-func (f *segmentFile) reopen(fsys vfs.FS, name string, end uint64) error {
-	*f = segmentFile{}
-	info, err := fsys.Stat(name)
+func (f *segmentFile) reopen(s *Store, name fileName, end uint64) (err error) {
+	*f = segmentFile{end: end}
+	path := s.segmentPath(name.id, name.number)
+	info, err := s.fs.Stat(path)
 	if err != nil {
 		return err
 	}
 	if uint64(info.Size()) < end {
-		return fmt.Errorf("%s has %d of %d bytes: %w", name, info.Size(), end, fs.ErrNotExist)
+		return fmt.Errorf("%s has %d of %d bytes: %w", path, info.Size(), end, fs.ErrNotExist)
 	}
-	file, err := fsys.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+	f.tail, err = s.tails.get(name, func() (vfs.File, error) {
+		return s.fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	})
 	if err != nil {
 		return err
 	}
-	f.file, f.end, f.flushed = file, end, end
+	if f.tail.begun == 0 || f.tail.begun > end {
+		f.tail.begun = end
+	}
 	return nil
 }
 
@@ -104,26 +110,14 @@ func (f *segmentFile) write(header []byte, blocks [][]byte) error {
 
 // writeAll writes b at the end.
 func (f *segmentFile) writeAll(b []byte) error {
-	n, err := f.file.WriteAt(b, int64(f.end))
+	n, err := f.tail.file.WriteAt(b, int64(f.end))
 	if err != nil {
 		return err
 	}
 	f.end += uint64(n)
-	if f.end-f.flushed >= writeBehind {
-		f.flushed = f.end
-		_, err = f.file.SyncTo(int64(f.end))
+	if size := f.end - f.tail.begun; size >= writeBehind {
+		beginWrite(f.tail.file, int64(f.tail.begun), int64(size))
+		f.tail.begun = f.end
 	}
-	return err
-}
-
-// finish syncs the file, unless err says that a write has failed, and closes it.
-func (f *segmentFile) finish(err error) error {
-	if err == nil {
-		err = f.file.SyncData()
-	}
-	if closeErr := f.file.Close(); err == nil {
-		err = closeErr
-	}
-	f.file = nil
-	return err
+	return nil
 }

@@ -51,10 +51,11 @@ func (s *Store) isSpoiled(id, number uint64) bool {
 	return spoiled
 }
 
-func (s *Store) spoil(id, number uint64) {
+func (s *Store) spoil(name fileName) {
+	s.tails.retire(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.spoiled[fileName{id, number}] = struct{}{}
+	s.spoiled[name] = struct{}{}
 }
 
 // checkSegments compares the data files with the index when the store is opened:

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -14,8 +15,8 @@ import (
 	"github.com/cobox-p2p/cobox-p2p/hypercore/merkle"
 )
 
-// staged is the extents that were written and synced for one feed, before the
-// batch that names them is applied. When it is not, they are overwritten.
+// staged is the extents that were written for one feed, before the batch that
+// names them is applied. When it is not, they are overwritten.
 type staged struct {
 	key      hypercore.Key
 	id       uint64
@@ -23,16 +24,11 @@ type staged struct {
 	ends     map[uint64]uint64 // by segment number: bytes of the file with the new extents
 	created  []uint64          // segment numbers
 	placed   []placed          // ascending
-}
+	size     int               // bytes of the blocks
 
-// size returns the bytes of the blocks.
-func (s *staged) size() (size int) {
-	for i := range s.placed {
-		for _, n := range s.placed[i].sizes {
-			size += int(n)
-		}
-	}
-	return size
+	unsynced []unsyncedExtent // those of placed that were not synced
+	tails    []*tail          // the files with them, in use
+	waiting  int              // bytes of their blocks
 }
 
 // placed is one extent in a data file.
@@ -49,10 +45,10 @@ func (p *placed) end() uint64 { return p.start + uint64(len(p.sizes)) }
 // stageParallel is how many feeds of a batch are written and synced at a time.
 const stageParallel = 4
 
-// stage writes the long runs of the plans that are not held to data files. The
-// caller holds the locks of their feeds, and calls unstage with what it returns,
-// also along with an error.
-func (s *Store) stage(plans []feedPlan) (map[hypercore.Key]*staged, error) {
+// stage writes the long runs of the plans that are not held to data files, and
+// syncs them if urgent. The caller holds the locks of their feeds, and calls
+// unstage with what it returns, also along with an error.
+func (s *Store) stage(plans []feedPlan, urgent bool) (map[hypercore.Key]*staged, error) {
 	var long []*feedPlan
 	for i := range plans {
 		if plans[i].long() {
@@ -73,10 +69,10 @@ func (s *Store) stage(plans []feedPlan) (map[hypercore.Key]*staged, error) {
 		wg.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
-			results[i+1], errs[i+1] = s.stageFeed(long[i+1])
+			results[i+1], errs[i+1] = s.stageFeed(long[i+1], urgent)
 		})
 	}
-	results[0], errs[0] = s.stageFeed(long[0])
+	results[0], errs[0] = s.stageFeed(long[0], urgent)
 	wg.Wait()
 	all := make(map[hypercore.Key]*staged, len(long))
 	for _, r := range results {
@@ -89,7 +85,7 @@ func (s *Store) stage(plans []feedPlan) (map[hypercore.Key]*staged, error) {
 
 // stageFeed returns nil when all long runs of the plan are held, and what it has
 // begun along with an error.
-func (s *Store) stageFeed(p *feedPlan) (*staged, error) {
+func (s *Store) stageFeed(p *feedPlan, urgent bool) (*staged, error) {
 	rec, stored, err := s.stageHead(p)
 	if err != nil {
 		return nil, err
@@ -104,7 +100,7 @@ func (s *Store) stageFeed(p *feedPlan) (*staged, error) {
 		}
 		for _, span := range missing {
 			from := span.Start - run.Start
-			if blocks := run.Blocks[from : from+span.Count]; longRun(blocks) {
+			if blocks := run.Blocks[from : from+span.Count]; longRun(blocks, p.least) {
 				parts = append(parts, hypercore.Run{Start: span.Start, Blocks: blocks})
 			}
 		}
@@ -112,7 +108,7 @@ func (s *Store) stageFeed(p *feedPlan) (*staged, error) {
 	if len(parts) == 0 {
 		return nil, nil
 	}
-	w := stager{s: s, plan: p, out: &staged{key: p.key, id: rec.id, segments: rec.segments, ends: make(map[uint64]uint64)}}
+	w := stager{s: s, plan: p, urgent: urgent, out: &staged{key: p.key, id: rec.id, segments: rec.segments, ends: make(map[uint64]uint64)}}
 	if err := w.run(parts); err != nil {
 		return w.out, s.dataError(p.key, err)
 	}
@@ -148,11 +144,15 @@ func (s *Store) unstage(stages map[hypercore.Key]*staged, err error) {
 		delete(s.reserved, key)
 	}
 	s.mu.Unlock()
+	for _, st := range stages {
+		s.tails.put(st.tails...)
+	}
 	if err == nil || s.failure() != nil { // a store that failed may have named them
 		return
 	}
 	for _, st := range stages {
 		for _, number := range st.created {
+			s.tails.retire(fileName{st.id, number})
 			if err := s.fs.Remove(s.segmentPath(st.id, number)); err != nil {
 				s.log.Debug("file is not removed", "file", segmentName(st.id, number), "err", err)
 			}
@@ -200,15 +200,19 @@ func (s *Store) dataError(key hypercore.Key, err error) error {
 
 // stager writes the extents of one feed.
 type stager struct {
-	s    *Store
-	plan *feedPlan
-	out  *staged
+	s      *Store
+	plan   *feedPlan
+	urgent bool
+	out    *staged
 
-	file   segmentFile
-	number uint64 // of the segment that is open in file
+	file    segmentFile
+	number  uint64           // of the segment that is open in file
+	extents []unsyncedExtent // written to it
+	bodies  int              // bytes of their blocks
+	header  []byte           // scratch
 }
 
-// run writes the parts, in segments that it opens and syncs.
+// run writes the parts to segments.
 func (w *stager) run(parts []hypercore.Run) (err error) {
 	nodes := w.outsideNodes(parts)
 	for _, part := range parts {
@@ -249,22 +253,27 @@ func (w *stager) extent(e *extent, blocks [][]byte) error {
 		e.sums[i] = crc32.Checksum(b, castagnoli)
 		body += len(b)
 	}
-	header := e.append(nil)
-	if err := w.open(uint64(len(header) + body)); err != nil {
+	w.header = e.append(w.header[:0])
+	length := uint64(len(w.header))
+	if err := w.open(length + uint64(body)); err != nil {
 		return err
 	}
-	offset := w.file.end + uint64(len(header))
-	if err := w.file.write(header, blocks); err != nil {
+	offset := w.file.end
+	if err := w.file.write(w.header, blocks); err != nil {
 		return err
 	}
+	w.extents = append(w.extents, unsyncedExtent{id: w.out.id, segment: w.number, offset: offset, header: length,
+		body: uint64(body), sum: binary.BigEndian.Uint32(w.header[length-4:])})
+	w.bodies += body
+	w.out.size += body
 	w.out.ends[w.number] = w.file.end
-	w.out.placed = append(w.out.placed, placed{e.start, w.number, offset, e.sizes, e.sums})
+	w.out.placed = append(w.out.placed, placed{e.start, w.number, offset + length, e.sizes, e.sums})
 	return nil
 }
 
 // open makes w.file a segment that takes size more bytes.
 func (w *stager) open(size uint64) error {
-	if w.file.file != nil {
+	if w.file.tail != nil {
 		if w.file.end+size <= w.s.segmentBytes {
 			return nil
 		}
@@ -280,7 +289,7 @@ func (w *stager) open(size uint64) error {
 		}
 		if ok && rec.end+size <= w.s.segmentBytes && !w.s.isSpoiled(id, n-1) {
 			w.number = n - 1
-			err := w.file.reopen(w.s.fs, w.s.segmentPath(id, n-1), rec.end)
+			err := w.file.reopen(w.s, fileName{id, n - 1}, rec.end)
 			if err == nil || !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -292,17 +301,39 @@ func (w *stager) open(size uint64) error {
 	}
 	w.out.segments = w.number + 1
 	w.out.created = append(w.out.created, w.number)
-	return w.file.create(w.s.fs, w.s.dataDir(), w.s.segmentPath(id, w.number), appendSegmentHeader(nil, id, w.number, w.plan.key))
+	return w.file.create(w.s, fileName{id, w.number}, appendSegmentHeader(nil, id, w.number, w.plan.key))
 }
 
-// finish syncs and closes the segment that is open. With an error, of its
-// writes or of the sync, the segment takes no more, and its tail is given back.
+// finish ends the segment that is open: it is synced, or noted as one to be
+// synced. With an error, of its writes or of the sync, the segment takes no more,
+// and its tail is given back.
 func (w *stager) finish(err error) error {
-	if w.file.file == nil {
+	f := w.file.tail
+	if f == nil {
 		return err
 	}
-	if err = w.file.finish(err); err != nil {
-		w.s.spoil(w.out.id, w.number)
+	later := !w.urgent && w.s.tails.mayWait(f)
+	if err == nil && !later {
+		if w.file.made {
+			err = w.s.tails.syncFolder()
+		}
+		if err == nil {
+			err = f.file.SyncData()
+		}
 	}
+	if err == nil && later {
+		if w.file.made {
+			w.s.tails.noteFolder()
+		}
+		w.out.unsynced = append(w.out.unsynced, w.extents...)
+		w.out.tails = append(w.out.tails, f)
+		w.out.waiting += w.bodies
+	} else {
+		w.s.tails.put(f)
+	}
+	if err != nil {
+		w.s.spoil(f.name)
+	}
+	w.file, w.extents, w.bodies = segmentFile{}, w.extents[:0], 0
 	return err
 }

@@ -21,8 +21,9 @@ import (
 
 // Store is a hypercore.Storage in a folder: the file COBOX-STORE says that it is
 // one, LOCK is locked while it is open, index is a Pebble database, data holds
-// long runs of blocks. These are written and synced before the database names
-// them, so the database is always right about them.
+// long runs of blocks. These are synced before a batch with them is durable, and
+// what a power cut leaves of batches that were not is checked when the store is
+// opened, so the database is always right about them.
 //
 // A failed write or sync of the database poisons it: nothing on the disk changes any more, every
 // later Commit and every Durable gets an error that wraps
@@ -52,6 +53,7 @@ type Store struct {
 	ids     idCache
 	refs    refCache
 	handles handles
+	tails   tails
 	locks   feedLocks
 	sweeper *sweeper
 
@@ -65,7 +67,8 @@ type Store struct {
 	hot        hotFeeds
 	sinceCheck int // bytes committed since waitForPebbleLocked last looked
 	pending    syncGroup
-	syncing    bool // a group that was taken from pending isn't reported yet
+	syncing    bool   // a group that was taken from pending isn't reported yet
+	unsynced   uint64 // number of the last batch that was applied before its blocks were synced
 
 	wake   chan struct{} // size 1: pending needs the committer
 	relief chan struct{} // size 1: a flush or compaction ended
@@ -132,6 +135,7 @@ func (s *Store) Close() error {
 // closeFiles closes the database and gives up the folder.
 func (s *Store) closeFiles() error {
 	s.handles.close()
+	s.tails.close()
 	close(s.fence.release)
 	err := s.db.Close()
 	if lockErr := s.lock.Close(); err == nil {

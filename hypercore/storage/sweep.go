@@ -129,6 +129,7 @@ func (w *sweeper) sweep(ctx context.Context, todo []garbage) {
 func (w *sweeper) free(g garbage) error {
 	name := w.s.segmentPath(g.id, g.number)
 	if g.size == 0 {
+		w.s.tails.retire(fileName{g.id, g.number})
 		err := w.s.fs.Remove(name)
 		w.s.handles.drop(g.id, g.number)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -64,6 +64,21 @@ func (w *writer) build(plans []feedPlan, stages map[hypercore.Key]*staged, recor
 	return nil
 }
 
+// note begins the batch with a note about the extents that were not synced, if
+// there are any.
+func (w *writer) note(stages map[hypercore.Key]*staged) error {
+	n := unsyncedNote{number: w.s.unsynced + 1}
+	for _, st := range stages {
+		n.extents = append(n.extents, st.unsynced...)
+	}
+	if len(n.extents) == 0 {
+		return nil
+	}
+	w.s.unsynced = n.number
+	w.value = n.append(w.value[:0])
+	return w.batch.LogData(w.value, nil)
+}
+
 func (w *writer) record(r hypercore.Record) error {
 	op := w.batch.DeleteDeferred
 	if r.Value != nil {
