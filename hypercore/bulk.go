@@ -12,7 +12,8 @@ import (
 
 const (
 	// bulkBytes and bulkBlocks bound one commit of AppendSeq: enough that its
-	// sync and its signature cost little beside its bytes.
+	// signature and its place in the index cost little beside its bytes. The store
+	// syncs several of them together.
 	bulkBytes  = 4 << 20
 	bulkBlocks = 64 << 10
 	// bulkStart is up to how many bytes a buffer grows step by step. Beyond that

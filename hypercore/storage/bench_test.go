@@ -88,6 +88,7 @@ func benchmarkBatches(b *testing.B, blocks, size int) {
 
 func BenchmarkBatch1000x100(b *testing.B) { benchmarkBatches(b, 1000, 100) }
 func BenchmarkBatch1024x100(b *testing.B) { benchmarkBatches(b, 1024, 100) }
+func BenchmarkBatch1024x1K(b *testing.B)  { benchmarkBatches(b, 1024, 1<<10) }
 func BenchmarkBatch16x64K(b *testing.B)   { benchmarkBatches(b, 16, 64<<10) }
 
 func BenchmarkReadSpan64K(b *testing.B) {

@@ -22,7 +22,7 @@ func TestPowerCut(t *testing.T) {
 		}
 	}()
 	rng := rand.New(rand.NewPCG(seed, 0))
-	rounds, batches := 1, 30
+	rounds, batches := 1, 4+sized(26)
 	if soak {
 		rounds, batches = 8, 150
 	}

@@ -19,7 +19,7 @@ import (
 // cuts. All the while the feeds must agree with a plain model of them. The
 // operations follow from COBOX_SEED, or a seed that is printed.
 func TestRandomLife(t *testing.T) {
-	seed, operations := rand.Uint64(), 3_000
+	seed, operations := rand.Uint64(), sized(3_000)
 	if soak {
 		operations = 1_000_000
 	}

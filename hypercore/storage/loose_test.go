@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,10 +60,15 @@ func TestLooseRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		durable, next := 0, [2]int{}
+		next := [2]int{}
+		var durable atomic.Int64
+		content := randomRun(0, 1, storage.SyncBytes/16).Blocks[0]
 		commit := func(feed, count, size int, urgent bool) {
 			t.Helper()
-			run := randomRun(next[feed], count, size)
+			run := hypercore.Run{Start: uint64(next[feed])}
+			for range count {
+				run.Blocks = append(run.Blocks, content[:size])
+			}
 			key := hypercore.Key{byte(feed)}
 			next[feed] += count
 			err := s.Commit(&hypercore.Batch{
@@ -71,7 +77,7 @@ func TestLooseRuns(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
-					durable++
+					durable.Add(1)
 				},
 			})
 			if err != nil {
@@ -86,11 +92,10 @@ func TestLooseRuns(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			d, l := count.take()
-			if durable != batches || d != data || l != logs {
+			if n := int(durable.Swap(0)); n != batches || d != data || l != logs {
 				t.Fatalf("%s: %d batches durable, %d syncs of data files, %d of the log, want %d, %d, %d",
-					when, durable, d, l, batches, data, logs)
+					when, n, d, l, batches, data, logs)
 			}
-			durable = 0
 		}
 		synctest.Wait()
 		count.take()

@@ -3,3 +3,5 @@
 package storage_test
 
 const raceEnabled = false
+
+func sized(n int) int { return n }

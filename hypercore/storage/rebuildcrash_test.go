@@ -60,7 +60,7 @@ func TestRebuildPowerCut(t *testing.T) {
 	for _, name := range []string{"index", "table", "manifest"} {
 		disk := vfs.NewCrashableMem()
 		s := openStore(t, "store", disk, storage.WithMemTable(128<<10))
-		w := write(t, rng, s, 12)
+		w := write(t, rng, s, 2+sized(10))
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func TestRebuildPowerCut(t *testing.T) {
 		case soak:
 			c.every = 3
 		case raceEnabled:
-			c.every = 80
+			c.every = 200
 		}
 		openStore(t, "store", errorfs.Wrap(disk, c), storage.WithMemTable(256<<10)).Close()
 		whole := openStore(t, "store", disk, storage.WithMemTable(256<<10))

@@ -153,7 +153,7 @@ func write(t *testing.T, rng *rand.Rand, s *storage.Store, batches int) *written
 		}
 		switch n := rng.IntN(10); {
 		case f == 0 || n < 3: // the first feed lies in data files alone
-			fw = w.feeds[f].grow(rng, 10+rng.IntN(200), 20000, sparse && f != 0)
+			fw = w.feeds[f].grow(rng, 10+rng.IntN(sized(200)), 20000, sparse && f != 0)
 			if f == 0 {
 				for len(fw.Runs) > 0 && runBytes(fw.Runs) < w.feeds[f].least {
 					more := w.feeds[f].grow(rng, 30, 20000, false)
@@ -163,7 +163,7 @@ func write(t *testing.T, rng *rand.Rand, s *storage.Store, batches int) *written
 				}
 			}
 		case n < 8 || w.feeds[f].head.Length == 0:
-			fw = w.feeds[f].grow(rng, 1+rng.IntN(150), 300, sparse)
+			fw = w.feeds[f].grow(rng, 1+rng.IntN(sized(150)), 300, sparse)
 		default:
 			fw = w.feeds[f].clear(rng)
 		}

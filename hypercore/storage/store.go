@@ -25,10 +25,11 @@ import (
 // what a power cut leaves of batches that were not is checked when the store is
 // opened, so the database is always right about them.
 //
-// A failed write or sync of the database poisons it: nothing on the disk changes any more, every
-// later Commit and every Durable gets an error that wraps
-// hypercore.ErrStorageFailed, and only opening the folder again, which reads
-// what really reached the disk, makes it usable. Reads go on meanwhile.
+// A failed write or sync of the database, or a failed sync of data files that
+// batches share, poisons it: nothing on the disk changes any more, every later
+// Commit and every Durable gets an error that wraps hypercore.ErrStorageFailed,
+// and only opening the folder again, which reads what really reached the disk,
+// makes it usable. Reads go on meanwhile.
 type Store struct {
 	log   *slog.Logger
 	dir   string

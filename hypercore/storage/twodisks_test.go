@@ -19,7 +19,7 @@ type twoDisks struct {
 	index  *vfs.MemFS
 
 	mu  sync.RWMutex // held for reading by operations
-	cut func()       // nil: none; called with mu held
+	cut func()       // nil: none; guarded by mu and called with it
 }
 
 // newTwoDisks returns empty disks, on which the folder of data files is durable.
@@ -61,13 +61,20 @@ func (d *twoDisks) of(name string) vfs.FS {
 	return d.index
 }
 
+// setCut sets cut; nil ends the power cuts.
+func (d *twoDisks) setCut(cut func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cut = cut
+}
+
 // change does op after a chance for a power cut.
 func (d *twoDisks) change(op func()) {
+	d.mu.Lock()
 	if d.cut != nil {
-		d.mu.Lock()
 		d.cut()
-		d.mu.Unlock()
 	}
+	d.mu.Unlock()
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	op()

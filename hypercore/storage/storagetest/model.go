@@ -235,7 +235,7 @@ func (m *model) checkFeed(s hypercore.Storage, feed int, got hypercore.StoredFee
 			return err
 		}
 	}
-	for index := range uint64(modelNodes + 320) {
+	for index := uint64(feed) % nodeStep; index < modelNodes+320; index += nodeStep {
 		n, err := s.Node(feedKey(feed), index)
 		if f.nodes[index] && (err != nil || n != node(m.salt(feed), index)) || !f.nodes[index] && !errors.Is(err, merkle.ErrNoNode) {
 			return fmt.Errorf("Node(%d) of feed %d = %v, %v, stored: %v", index, feed, n, err, f.nodes[index])

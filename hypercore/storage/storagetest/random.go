@@ -38,7 +38,7 @@ func operations() int {
 	if os.Getenv(soakVariable) == "1" {
 		return 20000
 	}
-	return 80
+	return randomOperations
 }
 
 // testRandom compares the store with a model of plain maps over random batches.
