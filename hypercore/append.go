@@ -234,7 +234,7 @@ func (c *core) appendLeaves(blocks [][]byte, leaves []merkle.Node, urgent bool, 
 	}
 	head := Head{Length: roots.Length(), Size: roots.Size(), RootHash: roots.Hash()}
 	head.Signature = keys.Sign(Signable(head.RootHash, head.Length))
-	w := &change{roots: &roots, head: head, span: run.Span(), bytes: roots.Size() - size, done: durable}
+	w := &change{roots: &roots, head: head, spans: []Span{run.Span()}, bytes: roots.Size() - size, own: true, done: durable}
 	b := &Batch{
 		Urgent: urgent,
 		Feeds:  []FeedWrite{{Key: c.key, Head: &head, Nodes: nodes, Runs: []Run{run}, Anchor: anchor}},

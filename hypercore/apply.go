@@ -53,10 +53,10 @@ func (c *core) apply(ctx context.Context, d *Data, from *Peer) (grew bool, err e
 		refused = c.refusal(d.Index, d.Value, from)
 	}
 	if d.Value != nil && !held && refused == nil {
-		w.span, w.bytes = Span{d.Index, 1}, uint64(len(d.Value))
+		w.spans, w.bytes = []Span{{d.Index, 1}}, uint64(len(d.Value))
 		fw.Runs = []Run{{Start: d.Index, Blocks: [][]byte{d.Value}}}
 	}
-	if w.roots == nil && w.span.Count == 0 {
+	if w.roots == nil && len(w.spans) == 0 {
 		return false, refused
 	}
 	b := &Batch{Feeds: []FeedWrite{fw}}
@@ -64,7 +64,7 @@ func (c *core) apply(ctx context.Context, d *Data, from *Peer) (grew bool, err e
 	if w.roots != nil {
 		tell = c.grownByOther(b, w.head, from)
 	}
-	undo := c.unclear(b, w.span)
+	undo := c.unclear(b, w.spans...)
 	if err := c.commit(w, b); err != nil {
 		undo()
 		return false, fmt.Errorf("store block %d of feed %s: %w", d.Index, c.discovery, err)

@@ -93,6 +93,7 @@ func (c *core) clear(spans []Span) error {
 		told = append(told, c.eventLocked(Event{Kind: Cleared, Span: s})...)
 	}
 	c.mu.Unlock()
+	c.recount()
 	call(told)
 	return nil
 }
@@ -131,7 +132,7 @@ func (c *core) clearInMemory(spans []Span, b *Batch) (undo func(), err error) {
 			c.have.SetRange(x.Start, x.Count)
 			c.told.SetRange(x.Start, x.Count)
 			for p := range c.peers {
-				p.tellLocked(&change{span: x})
+				p.tellLocked(nil, x)
 				p.wake()
 			}
 		}
@@ -178,6 +179,9 @@ func (c *core) restore(spans []Span) error {
 	c.mu.Lock()
 	c.changedLocked()
 	c.wakeLocked()
+	if err == nil && c.lacksLocked() {
+		c.tellWantedLocked(Span{0, c.head.Length})
+	}
 	c.mu.Unlock()
 	if err != nil {
 		undo()

@@ -7,8 +7,9 @@ import "github.com/cobox-p2p/cobox-p2p/hypercore/merkle"
 type change struct {
 	roots *merkle.Roots // nil: the head stays
 	head  Head
-	span  Span   // blocks stored; Count 0 for none
+	spans []Span // blocks stored; none is empty
 	bytes uint64 // of these blocks
+	own   bool   // appended here: not counted in the rations before
 	from  *Peer  // nil: appended here
 
 	applied, durable bool
@@ -35,20 +36,29 @@ func (c *core) commit(w *change, b *Batch) error {
 	if err != nil {
 		c.settleLocked(1)
 		c.mu.Unlock()
+		if !w.own {
+			c.giveRoom(w.bytes)
+		}
 		return err
 	}
 	if w.roots != nil {
 		c.roots, c.head = *w.roots, w.head
 	}
 	c.damage.wrote(b)
-	if w.span.Count > 0 {
-		c.have.SetRange(w.span.Start, w.span.Count)
-		c.bytes += w.bytes
+	for _, s := range w.spans {
+		c.have.SetRange(s.Start, s.Count)
+	}
+	c.bytes += w.bytes
+	if !w.own {
+		c.counted += w.bytes
 	}
 	w.applied = true
 	done := c.finishLocked(w)
 	c.changedLocked()
 	c.mu.Unlock()
+	if w.own {
+		c.recount()
+	}
 	done()
 	return nil
 }
@@ -66,12 +76,12 @@ func (c *core) finishLocked(w *change) func() {
 			c.toldHead = w.head
 			told = c.eventLocked(Event{Kind: Grown, Span: grown, From: w.from})
 		}
-		if w.span.Count > 0 {
-			c.told.SetRange(w.span.Start, w.span.Count)
-			told = append(told, c.eventLocked(Event{Kind: Stored, Span: w.span, From: w.from})...)
+		for _, s := range w.spans {
+			c.told.SetRange(s.Start, s.Count)
+			told = append(told, c.eventLocked(Event{Kind: Stored, Span: s, From: w.from})...)
 		}
 		for p := range c.peers {
-			p.tellLocked(w)
+			p.tellLocked(w.from, w.spans...)
 			p.wake()
 		}
 		c.changedLocked()

@@ -238,7 +238,7 @@ func (c *core) noteAudit(a *Audit, have *Bitfield) {
 			c.damage.hidden.ClearRange(part.Start, part.Count)
 			c.told.SetRange(part.Start, part.Count)
 			for p := range c.peers {
-				p.tellLocked(&change{span: part})
+				p.tellLocked(nil, part)
 				p.wake()
 			}
 		}

@@ -57,6 +57,9 @@ func (c *core) Download(span Span, o DownloadOptions) *Download {
 	c.downloads = slices.Insert(c.downloads, at, d)
 	c.progressLocked()
 	c.wakeLocked()
+	if end := d.endLocked(); d.at < end {
+		c.tellWantedLocked(Span{d.at, end - d.at})
+	}
 	return d
 }
 
@@ -134,6 +137,9 @@ func (c *core) progressLocked() {
 
 // wantedLocked says whether somebody asks for the block.
 func (c *core) wantedLocked(seq uint64) bool {
+	if c.full != nil {
+		return false
+	}
 	if c.waiters[seq] > 0 || !c.sparse && !c.cleared.Get(seq) {
 		return true
 	}
@@ -149,4 +155,5 @@ func (c *core) takeBackLocked() {
 			r.peer.wake()
 		}
 	}
+	c.takeBackRangesLocked()
 }

@@ -15,6 +15,9 @@ const (
 	Opened                           // the feed was opened: from corestore.Store.Notify alone
 	Closed                           // the feed was closed; its last event
 	Damaged                          // blocks of Span, stored here, can't be read or proved any more; see Feed.Damage
+	Wanted                           // somebody began to wait for blocks of Span, below the known length, that aren't stored here
+	Filled                           // there is no room for more blocks, From's if not nil; see Feed.Full
+	Eased                            // there may be room again
 	Outrun                           // somebody else writes this feed as well, From if not nil shows it; nothing is appended here any more
 )
 

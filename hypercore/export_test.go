@@ -35,3 +35,6 @@ func (f *Feed) Wanted() int {
 	defer f.mu.Unlock()
 	return len(f.waiters)
 }
+
+// RangePatience is how long an idle remote leaves a range to another.
+const RangePatience = rangePatience

@@ -48,7 +48,9 @@ type core struct {
 	changed   chan struct{}  // closed and replaced at every change of head, have or closed
 	peers     map[*Peer]struct{}
 	asked     map[uint64]*request // blocks requested; Invariant: in the asked of that peer, and not moved
+	assigned  Bitfield            // blocks asked for in ranges; Invariant: each is in one that has not moved, or arrives
 	growing   *request            // the first for the proof of a longer head
+	verified  SignedHead          // one that the key has signed; see NoteVerifiedHead
 	forked    *ForkEvidence       // stored; nil: none
 	own       *origin             // of a feed that was opened with its keys; else nil
 	signing   chan struct{}       // closed when what is just signed is in the store, or won't be; nil: nothing is
@@ -58,6 +60,9 @@ type core struct {
 	removals  uint64              // how often blocks were removed
 	guard     Guard               // decides on blocks before they are stored; may be nil
 	refused   refusals            // blocks that it refused lately
+	rations   []*Ration           // in which the blocks held count; the slice is replaced, not changed
+	counted   uint64              // how many bytes of have count there
+	full      *FullError          // nothing is asked of peers while there is no room; nil: there is some
 	updating  int                 // Updates that wait
 	downloads []*Download         // by priority, the highest first, then by age
 	damage    damage              // what the store does not give back
@@ -136,7 +141,7 @@ func (c *core) load() error {
 	if end := c.have.End(); end > stored.Head.Length {
 		return fmt.Errorf("%w: block %d is behind its head of length %d", ErrDamaged, end-1, stored.Head.Length)
 	}
-	c.head, c.toldHead, c.bytes = stored.Head, stored.Head, stored.Bytes
+	c.head, c.toldHead, c.bytes, c.counted = stored.Head, stored.Head, stored.Bytes, stored.Bytes
 	return c.loadCleared()
 }
 

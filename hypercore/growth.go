@@ -6,14 +6,14 @@ import "time"
 // head.
 func (p *Peer) couldGrowLocked() bool {
 	c := p.feed
-	if !p.download || !p.paused.IsZero() || p.barren || c.forked != nil || p.remoteEnd <= c.head.Length ||
+	if !p.download || !p.paused.IsZero() || c.full != nil || !p.resume.IsZero() || p.barren || c.forked != nil || p.remoteEnd <= c.head.Length ||
 		p.parted <= c.head.Length || !p.roomLocked() {
 		return false
 	}
 	if p.wantsOut > 0 && !p.remote.Get(c.head.Length) {
 		return false // what it holds isn't known yet
 	}
-	if g := p.growth; g != nil && !g.moved && g.length == c.head.Length {
+	if g := p.growth; g != nil && g.pending() && g.length == c.head.Length {
 		return false
 	}
 	_, _, ok := p.growthLocked()
@@ -44,7 +44,7 @@ func (p *Peer) growthLocked() (seq uint64, hash, ok bool) {
 // Remotes that failed less often go first. One is asked alone for growPatience,
 // then all others as well, for no more than a hash if that is allowed: however
 // many of them are liars, they cost that time once.
-func (p *Peer) growLocked(now time.Time) *Request {
+func (p *Peer) growLocked(now time.Time) Message {
 	if !p.couldGrowLocked() {
 		p.yielded = time.Time{}
 		return nil
@@ -70,7 +70,12 @@ func (p *Peer) growLocked(now time.Time) *Request {
 			seq, hash = c.head.Length, true
 		}
 	}
-	m := p.noteLocked(seq, hash, now)
+	var m Message
+	if p.byRange && !hash {
+		m = p.growRangeLocked(seq, now)
+	} else {
+		m = p.noteLocked(seq, hash, now)
+	}
 	p.growth, p.yielded = p.asked[seq], time.Time{}
 	p.growth.grows = true
 	if g == nil || patient {

@@ -40,15 +40,21 @@ func (c *core) SetGuard(g Guard) {
 	c.guard = g
 }
 
-// refusal asks the guard and returns an error that wraps ErrRefused.
+// refusal asks the guard, and then the rations of the feed, which count the block
+// from then on: a commit that fails gives that back. It returns an error that wraps
+// ErrRefused.
 func (c *core) refusal(seq uint64, block []byte, from *Peer) error {
 	c.mu.Lock()
 	guard := c.guard
 	c.mu.Unlock()
-	if guard == nil {
-		return nil
+	var err error
+	if guard != nil {
+		err = guard(seq, block, from)
 	}
-	if err := guard(seq, block, from); err != nil {
+	if err == nil {
+		err = c.takeRoom(uint64(len(block)), from)
+	}
+	if err != nil {
 		return fmt.Errorf("block %d of feed %s: %w: %w", seq, c.discovery, ErrRefused, err)
 	}
 	return nil

@@ -8,13 +8,17 @@ import (
 	"github.com/cobox-p2p/cobox-p2p/hypercore/merkle"
 )
 
-// Handle takes one message of the remote. It keeps no slice of it. A
+// Handle takes one message of the remote. It keeps no slice of it. A RangeData may
+// be given to Take instead, so that it is hashed and stored elsewhere. A
 // *RemoteError means that the remote broke the protocol, sent what does not
 // verify, or brought the first evidence of a fork (ErrForked), and that the
 // session should end; any other error is ours.
 func (p *Peer) Handle(m Message, now time.Time) error {
-	if d, ok := m.(*Data); ok {
-		return p.handleData(d, now)
+	switch m := m.(type) {
+	case *Data:
+		return p.handleData(m, now)
+	case *RangeData:
+		return p.handleRangeData(m, now)
 	}
 	c := p.feed
 	c.mu.Lock()
@@ -36,6 +40,8 @@ func (p *Peer) Handle(m Message, now time.Time) error {
 		err = p.handleWantLocked(m)
 	case *Request:
 		err = p.handleRequestLocked(m)
+	case *RangeRequest:
+		err = p.handleRangeRequestLocked(m)
 	case *Cancel:
 		p.handleCancelLocked(m)
 	case *Unwant, *Extension: // the original ignores the one; the session takes the other
@@ -95,6 +101,9 @@ func (p *Peer) handleRequestLocked(m *Request) error {
 }
 
 func (p *Peer) handleCancelLocked(m *Cancel) {
+	if !m.Hash {
+		p.cancelRangeLocked(m.Index)
+	}
 	for i, r := range p.requests {
 		if r.Index == m.Index && r.Bytes == m.Bytes && r.Hash == m.Hash {
 			p.requests = append(p.requests[:i], p.requests[i+1:]...)

@@ -101,6 +101,8 @@ type world struct {
 	log   func(from *side, m hypercore.Message)
 	// noHashes makes links whose sides ask for no hashes.
 	noHashes bool
+	// ranges makes links whose sides ask for ranges.
+	ranges bool
 }
 
 func newWorld(t testing.TB, seed uint64) *world {
@@ -115,7 +117,7 @@ func (w *world) link(name string, a, b *hypercore.Feed) (*side, *side) {
 	for s, f := range map[*side]*hypercore.Feed{x: a, y: b} {
 		s.sent = map[string]int{}
 		s.woken.Store(true)
-		p, err := f.Attach(hypercore.PeerOptions{Wake: func() { s.woken.Store(true) }, NoHashes: w.noHashes})
+		p, err := f.Attach(hypercore.PeerOptions{Wake: func() { s.woken.Store(true) }, NoHashes: w.noHashes, Ranges: w.ranges})
 		if err != nil {
 			w.t.Fatalf("Attach: %v", err)
 		}
@@ -253,6 +255,10 @@ func describe(m hypercore.Message) string {
 	if d, ok := m.(*hypercore.Data); ok {
 		return fmt.Sprintf("Data %d with %d nodes, value %t, signature %t", d.Index, len(d.Nodes), d.Value != nil, len(d.Signature) > 0)
 	}
+	if d, ok := m.(*hypercore.RangeData); ok {
+		return fmt.Sprintf("RangeData %d to %d with %d nodes under %d, signature %t",
+			d.Start, d.Start+uint64(len(d.Blocks))-1, len(d.Nodes), d.Length, len(d.Signature) > 0)
+	}
 	return fmt.Sprintf("%s %+v", kindOf(m), m)
 }
 
@@ -260,6 +266,12 @@ func spoil(m hypercore.Message) {
 	switch m := m.(type) {
 	case *hypercore.Data:
 		clear(m.Value)
+		clear(m.Nodes)
+		clear(m.Signature)
+	case *hypercore.RangeData:
+		for _, b := range m.Blocks {
+			clear(b)
+		}
 		clear(m.Nodes)
 		clear(m.Signature)
 	case *hypercore.Have:

@@ -70,6 +70,11 @@ func (k Key) Verify(message []byte, sig Signature) error {
 	if err := k.Check(); err != nil {
 		return err
 	}
+	return k.VerifyChecked(message, sig)
+}
+
+// VerifyChecked is Verify for a key that Check has accepted.
+func (k Key) VerifyChecked(message []byte, sig Signature) error {
 	if !strongPoint(sig[:32]) || !ed25519.Verify(k[:], message, sig[:]) {
 		return ErrBadSignature
 	}
@@ -79,11 +84,25 @@ func (k Key) Verify(message []byte, sig Signature) error {
 // strongPoint says whether b is the canonical encoding of a curve point whose
 // order isn't one of 1, 2, 4 and 8.
 func strongPoint(b []byte) bool {
+	if !canonical(b) {
+		return false
+	}
 	p, err := new(edwards25519.Point).SetBytes(b)
-	if err != nil || string(p.Bytes()) != string(b) {
+	if err != nil {
 		return false
 	}
 	return new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 0
+}
+
+// canonical says whether the y of a point's 32 bytes is below 2^255-19. What else
+// isn't canonical is a sign at x = 0, and those two points are of small order.
+func canonical(b []byte) bool {
+	for i := 1; i < 31; i++ {
+		if b[i] != 0xff {
+			return true
+		}
+	}
+	return b[31]&0x7f != 0x7f || b[0] < 0xed
 }
 
 // KeyPair signs a feed. It has no text form.
@@ -130,7 +149,9 @@ func KeyedHash(key []byte, parts ...[]byte) [32]byte {
 	for _, p := range parts {
 		h.Write(p)
 	}
-	return [32]byte(h.Sum(nil))
+	var sum [32]byte
+	h.Sum(sum[:0])
+	return sum
 }
 
 // Signable returns the 40 bytes that a head's signature covers: root hash and

@@ -1,6 +1,10 @@
 package hypercore
 
-import "time"
+import (
+	"time"
+
+	"github.com/cobox-p2p/cobox-p2p/hypercore/merkle"
+)
 
 // Limits of the replication of one feed with one peer. See
 // interop/spec/feed.md.
@@ -44,4 +48,18 @@ const (
 	// maxPause is how long a remote may say that it does not answer before its
 	// requests move on.
 	maxPause = time.Second
+)
+
+// Limits of ranges of blocks. See interop/spec/feed.md, "Ranges".
+const (
+	// MaxRangeBlocks is how many blocks one answer to a RangeRequest has at most.
+	MaxRangeBlocks = merkle.MaxRange
+	// MaxRangeBytes is how many bytes of blocks one answer has at most, unless
+	// its first block alone has more: 1 MiB, with room for the seals of blocks
+	// that make up 1 MiB unsealed.
+	MaxRangeBytes = 1<<20 + 64<<10
+	// MaxRanges is how many of our own RangeRequests may wait for an answer of
+	// one peer, and how many of a peer's are remembered is four times that.
+	MaxRanges       = 64
+	MaxRemoteRanges = 4 * MaxRanges
 )

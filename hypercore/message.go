@@ -38,7 +38,8 @@ type (
 		Hash  bool
 		Nodes uint64
 	}
-	// Cancel takes a Request back.
+	// Cancel takes a Request back, and without Hash a RangeRequest that starts at
+	// Index.
 	Cancel struct {
 		Index, Bytes uint64
 		Hash         bool
@@ -51,6 +52,23 @@ type (
 		Nodes     []merkle.Node
 		Signature []byte
 	}
+	// RangeRequest asks for Count blocks from Start on under one proof, where both
+	// sides have the range feature. See interop/spec/feed.md, "Ranges".
+	RangeRequest struct {
+		Start, Count uint64
+		Length       uint64 // of the sender's head
+		Left, Right  uint64 // digests of the first and the last block; see merkle.RangeEdges
+		Urgent       bool   // somebody waits: it is answered before those that are not
+	}
+	// RangeData answers a RangeRequest with one block or more from Start on, which
+	// Nodes prove. An empty block may be nil.
+	RangeData struct {
+		Start     uint64
+		Blocks    [][]byte
+		Nodes     []merkle.Node
+		Length    uint64 // of the tree in whose roots the proof ends; 0: it ends at nodes that the asker holds
+		Signature []byte // of Length blocks; nil when that is 0
+	}
 	// Extension is a message of an application extension. ID is the place of
 	// its name in the sender's Options.
 	Extension struct {
@@ -59,13 +77,15 @@ type (
 	}
 )
 
-func (*Options) message()   {}
-func (*Status) message()    {}
-func (*Have) message()      {}
-func (*Unhave) message()    {}
-func (*Want) message()      {}
-func (*Unwant) message()    {}
-func (*Request) message()   {}
-func (*Cancel) message()    {}
-func (*Data) message()      {}
-func (*Extension) message() {}
+func (*Options) message()      {}
+func (*Status) message()       {}
+func (*Have) message()         {}
+func (*Unhave) message()       {}
+func (*Want) message()         {}
+func (*Unwant) message()       {}
+func (*Request) message()      {}
+func (*Cancel) message()       {}
+func (*Data) message()         {}
+func (*RangeRequest) message() {}
+func (*RangeData) message()    {}
+func (*Extension) message()    {}

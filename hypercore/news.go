@@ -6,23 +6,28 @@ import (
 	"slices"
 )
 
-// tellLocked notes that the change became durable.
-func (p *Peer) tellLocked(w *change) {
-	if !p.upload || !p.heard || w.span.Count == 0 {
+// tellLocked notes that blocks became durable, none of the spans being empty. They
+// came from that peer if it isn't nil.
+func (p *Peer) tellLocked(from *Peer, spans ...Span) {
+	if !p.upload {
 		return
 	}
-	if p.acks && w.from == p {
-		p.outbox = append(p.outbox, &Have{Start: w.span.Start, Length: w.span.Count, Ack: true})
+	for _, s := range spans {
+		if !p.heard {
+			return
+		}
+		if p.acks && from == p {
+			p.outbox = append(p.outbox, &Have{Start: s.Start, Length: s.Count, Ack: true})
+		}
+		switch n := len(p.haves); {
+		case n > 0 && p.haves[n-1].End() == s.Start:
+			p.haves[n-1].Count += s.Count
+		case n < maxHaves:
+			p.haves = append(p.haves, s)
+		default:
+			p.retellLocked()
+		}
 	}
-	if n := len(p.haves); n > 0 && p.haves[n-1].End() == w.span.Start {
-		p.haves[n-1].Count += w.span.Count
-		return
-	}
-	if len(p.haves) < maxHaves {
-		p.haves = append(p.haves, w.span)
-		return
-	}
-	p.retellLocked()
 }
 
 // retellLocked answers the wants again: there was too much news in too little

@@ -13,6 +13,7 @@ import (
 // not make durable what the remote asked for. The message belongs to the caller.
 func (p *Peer) Next(now time.Time) (Message, error) {
 	c := p.feed
+	p.lookForRoom()
 	for {
 		c.mu.Lock()
 		if p.closed {
@@ -24,12 +25,22 @@ func (p *Peer) Next(now time.Time) (Message, error) {
 			return m, nil
 		}
 		r, ok, err := p.popRequestLocked()
+		if !ok && err == nil {
+			var s RangeRequest
+			if s, ok, err = p.popRangeLocked(); ok {
+				c.mu.Unlock()
+				return p.answerRange(s)
+			}
+		}
 		if !ok {
 			var m Message
 			if err == nil && p.declined {
 				m = p.toggleLocked()
 			}
 			c.mu.Unlock()
+			if m == nil && p.byRange {
+				p.window.pass(p)
+			}
 			return m, err
 		}
 		c.mu.Unlock()
@@ -54,17 +65,23 @@ func (p *Peer) Due() (at time.Time, ok bool) {
 		case !r.moved:
 			sooner(p.lateLocked(r))
 			if !r.overdue {
-				sooner(r.at.Add(RequestTimeout))
+				sooner(r.patience())
 			}
 		case !r.retry.IsZero():
 			sooner(r.retry)
 		}
 	}
-	if p.flying > 0 && !p.paused.IsZero() {
+	if p.flying+p.ranged > 0 && !p.paused.IsZero() {
 		sooner(p.paused.Add(maxPause))
 	}
 	if ok && at.Before(p.expiry) {
 		at = p.expiry
+	}
+	if !p.resume.IsZero() {
+		sooner(p.resume)
+	}
+	if due, takes := p.takeOverDueLocked(); takes {
+		sooner(due)
 	}
 	if due, grows := p.growDueLocked(); grows {
 		sooner(due)
@@ -78,6 +95,7 @@ func (p *Peer) Due() (at time.Time, ok bool) {
 // controlLocked returns what goes before blocks.
 func (p *Peer) controlLocked(now time.Time) Message {
 	c := p.feed
+	p.looked = now
 	p.expireLocked(now)
 	if len(p.outbox) > 0 {
 		m := p.outbox[0]
@@ -146,7 +164,7 @@ func (p *Peer) answerWantLocked() Message {
 func (p *Peer) popRequestLocked() (Request, bool, error) {
 	c := p.feed
 	for i, r := range p.requests {
-		if !r.Hash && c.have.Get(r.Index) && !c.told.Get(r.Index) && !c.damage.hidden.Get(r.Index) {
+		if !r.Hash && c.undurableLocked(r.Index) {
 			if c.failed != nil {
 				return Request{}, false, fmt.Errorf("block %d of feed %s is not durable: %w", r.Index, c.discovery, c.failed)
 			}

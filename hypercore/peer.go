@@ -13,7 +13,13 @@ type Peer struct {
 	wake func() // must not block
 	// noHashes and pages are as PeerOptions has them.
 	noHashes bool
+	byRange  bool    // PeerOptions.Ranges
+	window   *Window // nil unless byRange
 	pages    *PageBudget
+	// receiving and room are as PeerOptions has them.
+	receiving func() time.Time
+	room      func(now time.Time) (bytes uint64, again time.Time)
+	portion   func() uint64
 
 	counters counters
 
@@ -34,16 +40,21 @@ type Peer struct {
 	answered  map[uint64]Want
 	again     []Want // of answered, to be answered once more
 	haves     []Span
-	unhaves   []Span    // to be told before haves
-	requests  []Request // of the remote; no two alike but for Nodes
-	declined  bool      // Unhaves went out that a Status must follow
+	unhaves   []Span         // to be told before haves
+	requests  []Request      // of the remote; no two alike but for Nodes
+	ranges    []RangeRequest // of the remote; no two of one start
+	declined  bool           // Unhaves went out that a Status must follow
 	asked     map[uint64]*request
-	serial    uint64    // of the last request
-	flying    int       // requests in asked that have not moved
-	owed      int       // requests in asked that are owed
-	progress  time.Time // of the last answer
-	stalled   bool      // a request timed out since
-	expiry    time.Time // when to look again for requests that are late
+	serial    uint64     // of the last request
+	flying    int        // Requests in asked that have not moved
+	ranged    int        // ranges in asked that have not moved
+	arriving  []*request // ranges whose answers came and are not stored yet
+	owed      int        // requests in asked that are owed
+	progress  time.Time  // of the last answer
+	resume    time.Time  // before it nothing may be asked; zero: it may
+	stalled   bool       // a request timed out since
+	expiry    time.Time  // when to look again for requests that are late
+	looked    time.Time  // when Next was called last
 	cursor    uint64
 	parted    uint64 // from this block on, the remote has another branch
 	doubted   uint64 // length of the remote about which it was asked; see doubtLocked
@@ -70,9 +81,27 @@ type PeerOptions struct {
 	// may end the stream when it can't prove one, as hypercore 9 does. A longer
 	// head is then learned only with a block that the remote holds.
 	NoHashes bool
+	// Ranges says that the remote takes RangeRequests: blocks are asked for with
+	// them alone.
+	Ranges bool
+	// Window bounds what is asked for in ranges of all feeds of a session. Without
+	// it this feed has a window of its own.
+	Window *Window
 	// Pages bounds what is remembered of all feeds of a session. Without it
 	// MaxPeerPages alone is the bound for this feed.
 	Pages *PageBudget
+	// Receiving returns when the remote's line last brought a part of a message
+	// that isn't whole yet, zero for never: while it does, no request is late. It
+	// must not block or call back. May be nil.
+	Receiving func() time.Time
+	// Room returns for how many bytes of blocks requests may wait for an answer
+	// now, and with 0 when that is to be looked at again. It must not block or call
+	// back. May be nil: for any number.
+	Room func(now time.Time) (bytes uint64, again time.Time)
+	// Portion returns how many bytes of blocks one answer to a RangeRequest has at
+	// most, MaxRangeBytes at the most, unless its first block alone has more. It must
+	// not block or call back. May be nil.
+	Portion func() uint64
 }
 
 // Attach starts the replication with one remote on whose channel both sides
@@ -80,11 +109,17 @@ type PeerOptions struct {
 func (c *core) Attach(o PeerOptions) (*Peer, error) {
 	p := &Peer{
 		feed: c, wake: o.Wake, upload: !o.NoUpload, download: !o.NoDownload, noHashes: o.NoHashes, pages: o.Pages,
+		receiving: o.Receiving, room: o.Room, portion: o.Portion,
 		asked:    map[uint64]*request{},
 		answered: map[uint64]Want{},
 		parted:   math.MaxUint64,
+		byRange:  o.Ranges,
+		window:   o.Window,
 		// Whoever proved a longer head goes before who didn't yet.
 		failedGrowth: 1,
+	}
+	if p.byRange && p.window == nil {
+		p.window = NewWindow()
 	}
 	if p.pages == nil {
 		p.pages = NewPageBudget(MaxPeerPages)
@@ -123,11 +158,15 @@ func (p *Peer) detachLocked() []func() {
 	delete(c.peers, p)
 	for _, r := range p.asked {
 		p.freeLocked(r)
+		r.window.give()
+	}
+	if p.byRange {
+		p.window.leave(p)
 	}
 	p.pages.give(len(p.remote.pages))
 	p.remote, p.growth = Bitfield{}, nil
 	p.asked, p.outbox, p.requests, p.haves, p.unhaves = nil, nil, nil, nil, nil
-	p.wants, p.again = nil, nil
+	p.wants, p.again, p.ranges = nil, nil, nil
 	c.wakeLocked()
 	c.updatedLocked()
 	return c.eventLocked(Event{Kind: PeerRemoved, From: p})

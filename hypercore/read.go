@@ -113,9 +113,25 @@ func (c *core) await(ctx context.Context, seq uint64) (removals uint64, err erro
 	if c.have.Get(seq) {
 		return c.removals, nil
 	}
+	c.tellWantedLocked(Span{seq, 1})
 	defer c.wishLocked(seq)()
 	err = c.waitLocked(ctx, func() bool { return c.have.Get(seq) })
 	return c.removals, err
+}
+
+// tellWantedLocked tells that somebody waits for blocks, if they exist. It gives
+// the lock away meanwhile.
+func (c *core) tellWantedLocked(s Span) {
+	if s.Start >= c.head.Length {
+		return
+	}
+	told := c.eventLocked(Event{Kind: Wanted, Span: s})
+	if len(told) == 0 {
+		return
+	}
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	call(told)
 }
 
 // wishLocked makes peers be asked for a block until its result is called, with
@@ -129,6 +145,10 @@ func (c *core) wishLocked(seq uint64) (end func()) {
 		}
 		delete(c.waiters, seq)
 		if r := c.asked[seq]; r != nil && !r.grows && !c.wantedLocked(seq) {
+			r.peer.moveLocked(r)
+			r.peer.wake()
+		}
+		if r := c.holderLocked(seq); r != nil && !r.grows && !c.wantsAnyLocked(r.span()) {
 			r.peer.moveLocked(r)
 			r.peer.wake()
 		}

@@ -115,6 +115,7 @@ func (c *core) commitRepair(ctx context.Context, w FeedWrite, done *Repaired) er
 		return err
 	}
 	stored, err := c.st.Feed(c.key)
+	defer c.recount()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
@@ -131,5 +132,8 @@ func (c *core) commitRepair(ctx context.Context, w FeedWrite, done *Repaired) er
 	}
 	c.changedLocked()
 	c.wakeLocked()
+	for _, s := range w.Clear {
+		c.tellWantedLocked(s)
+	}
 	return nil
 }

@@ -2,7 +2,8 @@ package hypercore
 
 import "time"
 
-// request is one of our own that waits for its answer.
+// request is one of our own that waits for its answer: a Request, or a
+// RangeRequest.
 type request struct {
 	peer   *Peer
 	seq    uint64
@@ -10,8 +11,16 @@ type request struct {
 	at     time.Time
 	serial uint64 // rises with every request to the peer
 	length uint64 // of our head when it was asked
-	grows  bool   // asked for the proof of a longer head
-	failed bool   // counted in failedGrowth
+
+	count    uint64 // blocks of a range from seq on; 0: a Request
+	most     uint64 // blocks that its answer may have: those of an earlier one like it as well
+	urgent   bool   // somebody waits for the range
+	steps    int    // how often its blocks were taken over from one remote to the next
+	arriving bool   // the answer came and is not stored yet; Invariant: it is in the peer's arriving
+	window   reserve
+
+	grows  bool // asked for the proof of a longer head
+	failed bool // counted in failedGrowth
 
 	// partial is how many answers are due to requests for seq that carried a
 	// digest, this one or an earlier one: they may leave out what we don't have.
@@ -19,7 +28,7 @@ type request struct {
 	full     bool // asked once more, without a digest
 	owesHash bool // an answer to an earlier request for the hash may still come
 
-	overdue bool // waits for RequestTimeout: a peer with nothing else to do may take it over
+	overdue bool // waits for its patience: a peer with nothing else to do may take it over
 	moved   bool // others may be asked; a late answer is still welcome
 	owed    bool // moved, and may still stand in the remote's queue
 	// retry is, once moved, the time before which this peer isn't asked again,
@@ -39,9 +48,8 @@ func (p *Peer) noteLocked(seq uint64, hash bool, now time.Time) *Request {
 		}
 		p.dropLocked(old)
 	}
-	if other := c.asked[seq]; !hash && other != nil && other.overdue {
-		other.peer.moveLocked(other)
-		other.peer.wake()
+	if !hash {
+		c.takeFromLocked(seq)
 	}
 	p.asked[seq] = r
 	p.flying++
@@ -59,6 +67,9 @@ func (p *Peer) noteLocked(seq uint64, hash bool, now time.Time) *Request {
 // remote's queue counts, moved or not; but one request may always wait, since
 // only an answer shows what became of the others.
 func (p *Peer) roomLocked() bool {
+	if p.byRange && (p.ranged >= MaxRanges || p.stalled && p.ranged > 0) {
+		return false
+	}
 	return p.flying == 0 || !p.stalled && p.flying+p.owed < MaxRequests
 }
 
@@ -69,7 +80,12 @@ func (p *Peer) freeLocked(r *request) {
 		return
 	}
 	r.moved = true
-	p.flying--
+	if r.count > 0 {
+		p.ranged--
+		c.unassignLocked(r, r.span())
+	} else {
+		p.flying--
+	}
 	if c.asked[r.seq] == r {
 		delete(c.asked, r.seq)
 	}
@@ -90,6 +106,7 @@ func (p *Peer) moveLocked(r *request) {
 func (p *Peer) dropLocked(r *request) {
 	p.freeLocked(r)
 	p.settleLocked(r)
+	r.window.give()
 	if p.asked[r.seq] == r {
 		delete(p.asked, r.seq)
 	}
@@ -99,6 +116,7 @@ func (p *Peer) dropLocked(r *request) {
 func (p *Peer) settleLocked(r *request) {
 	if r.owed {
 		r.owed = false
+		r.window.give()
 		p.owed--
 	}
 }
@@ -123,6 +141,11 @@ func (p *Peer) lateLocked(r *request) time.Time {
 	since := r.at
 	if p.progress.After(since) {
 		since = p.progress
+	}
+	if p.receiving != nil {
+		if at := p.receiving(); at.After(since) {
+			since = at // an answer is on its way, and those behind it can't be
+		}
 	}
 	return since.Add(RequestTimeout)
 }
@@ -152,7 +175,7 @@ func (p *Peer) expireLocked(now time.Time) {
 				p.count(func(n *counters) { n.late.Add(1) })
 			}
 			p.feed.wakeLocked()
-		case !r.overdue && now.Sub(r.at) >= RequestTimeout:
+		case !r.overdue && !now.Before(r.patience()):
 			r.overdue = true
 			p.feed.wakeLocked()
 		}

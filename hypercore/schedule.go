@@ -17,11 +17,14 @@ func (c *core) SetSparse(sparse bool) {
 		c.takeBackLocked()
 	}
 	c.wakeLocked()
+	if !sparse && c.lacksLocked() {
+		c.tellWantedLocked(Span{0, c.head.Length})
+	}
 }
 
 // askLocked returns the next request for this remote and notes it, or nil.
-func (p *Peer) askLocked(now time.Time) *Request {
-	if !p.roomLocked() {
+func (p *Peer) askLocked(now time.Time) Message {
+	if !p.affordLocked(now) || !p.roomLocked() {
 		return nil
 	}
 	if m := p.growLocked(now); m != nil {
@@ -30,8 +33,8 @@ func (p *Peer) askLocked(now time.Time) *Request {
 	if m := p.doubtLocked(now); m != nil {
 		return m
 	}
-	if p.feed.refused.expire(now) {
-		p.feed.wakeLocked()
+	if p.byRange {
+		return p.askRangeLocked(now)
 	}
 	if seq, ok := p.chooseLocked(); ok {
 		return p.noteLocked(seq, false, now)
@@ -43,7 +46,21 @@ func (p *Peer) askLocked(now time.Time) *Request {
 // was asked for it or its hash, and not when that was just in vain.
 func (p *Peer) maySendLocked(seq uint64) bool {
 	r := p.asked[seq]
-	return r == nil || r.moved && r.retry.IsZero()
+	return (r == nil || r.moved && r.retry.IsZero()) && p.shunnedLocked(seq) == seq
+}
+
+// shunnedLocked returns the first block from seq on that is in no range that this
+// remote was asked for in vain.
+func (p *Peer) shunnedLocked(seq uint64) uint64 {
+	if !p.byRange {
+		return seq
+	}
+	for _, r := range p.asked {
+		if r.count > 0 && !r.retry.IsZero() && r.seq <= seq && seq < r.span().End() {
+			return p.shunnedLocked(r.span().End())
+		}
+	}
+	return seq
 }
 
 // chooseLocked returns a missing block that the remote holds and nobody was
@@ -77,6 +94,15 @@ func (p *Peer) chooseLocked() (uint64, bool) {
 	for seq, r := range c.asked {
 		if r.overdue && seq < end && p.couldSendLocked(seq) && c.wantedLocked(seq) {
 			return seq, true
+		}
+	}
+	for q := range c.peers {
+		for _, r := range q.asked {
+			if q != p && r.count > 0 && r.overdue && !r.moved {
+				if w, ok := p.missesOfLocked(r); ok {
+					return w.seq, true
+				}
+			}
 		}
 	}
 	return 0, false
@@ -113,7 +139,7 @@ func (p *Peer) missingLocked(from, end uint64, skip *Bitfield) (uint64, bool) {
 		if !ok || seq >= end {
 			return 0, false
 		}
-		if from = c.refused.next(seq); from > seq {
+		if from = p.shunnedLocked(c.assigned.NextClear(c.refused.next(seq))); from > seq {
 			continue
 		}
 		if c.asked[seq] == nil && p.maySendLocked(seq) {
@@ -130,6 +156,11 @@ func (p *Peer) couldSendLocked(seq uint64) bool {
 	c := p.feed
 	if c.have.Get(seq) || !p.remote.Get(seq) || c.refused.next(seq) != seq {
 		return false
+	}
+	if c.assigned.Get(seq) {
+		if r := c.holderLocked(seq); r == nil || !r.overdue || r.peer == p {
+			return false
+		}
 	}
 	r := c.asked[seq]
 	return (r == nil || r.overdue && r.peer != p) && p.maySendLocked(seq)

@@ -69,6 +69,7 @@ func (c *core) truncate(to Head, b *Batch) (dropped uint64, err error) {
 		return 0, err
 	}
 	stored, err := c.st.Feed(c.key)
+	defer c.recount()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {

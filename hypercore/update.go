@@ -78,7 +78,7 @@ func (a *asking) pendingLocked() bool {
 		return false
 	}
 	g := p.growth
-	return g != nil && !g.moved && g.length == c.head.Length || p.couldGrowLocked()
+	return g != nil && g.pending() && g.length == c.head.Length || p.couldGrowLocked()
 }
 
 // updatedLocked lets every Update look again.

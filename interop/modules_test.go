@@ -10,12 +10,13 @@ import (
 // that imports them.
 func TestWhatEmbeddersPayFor(t *testing.T) {
 	// multifeed with hypercore, without a store: hashing, bech32, protobuf's
-	// wire format.
+	// wire format, and token buckets for limits of rates.
 	multifeed := []string{
 		"filippo.io/edwards25519",
 		"github.com/btcsuite/btcd/btcutil",
 		"golang.org/x/crypto",
 		"golang.org/x/sys",
+		"golang.org/x/time",
 		"google.golang.org/protobuf",
 	}
 	got := modulesOf(t, "./multifeed")
@@ -24,8 +25,9 @@ func TestWhatEmbeddersPayFor(t *testing.T) {
 			t.Errorf("multifeed pulls in %s", m)
 		}
 	}
-	// host on top of go-libp2p, the DHT and gossipsub, which bring most.
-	const most = 110
+	// host on top of go-libp2p, the DHT with its sweeping provider, and gossipsub,
+	// which bring most.
+	const most = 115
 	if got := modulesOf(t, "./host"); len(got) > most {
 		t.Errorf("host pulls in %d modules, at most %d: %s", len(got), most, strings.Join(got, "\n"))
 	}

@@ -26,10 +26,19 @@ func VerifyAdmission(address Address, feed hypercore.Key, admission Admission) e
 	if feed == hypercore.Key(address.Key) {
 		return fmt.Errorf("%w: its key is the address", ErrNotAdmitted)
 	}
-	if err := feed.Check(); err != nil {
+	err := feed.Check()
+	if err == nil {
+		err = hypercore.Key(address.Key).Check()
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotAdmitted, err)
 	}
-	err := hypercore.Key(address.Key).Verify(admitted(address, feed), hypercore.Signature(admission))
+	return verifyAdmission(address, feed, admission)
+}
+
+// verifyAdmission is VerifyAdmission for keys that were checked.
+func verifyAdmission(address Address, feed hypercore.Key, admission Admission) error {
+	err := hypercore.Key(address.Key).VerifyChecked(admitted(address, feed), hypercore.Signature(admission))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotAdmitted, err)
 	}

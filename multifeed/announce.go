@@ -212,18 +212,22 @@ func (f *Feed) Entry() Entry {
 // into the space, when policy and limits allow it, and notes its length. It
 // fetches nothing: that is up to sessions. An error is nobody's fault.
 func (s *Space) TakeAnnounced(a Announcement) (*Feed, error) {
+	if !s.hears(time.Now()) {
+		return nil, ErrAnnouncements
+	}
 	f, err := s.byDiscovery(a.Entry.Feed.Discovery())
 	if err != nil {
 		return nil, err
 	}
+	if f != nil && s.isBlocked(a.Entry.Feed) {
+		return nil, ErrBlocked
+	}
 	if f == nil {
-		if s.policy != nil {
-			offer := Offer{Space: s.address, Feed: a.Entry.Feed, Length: a.Entry.Length, Remote: a.Author}
-			if err := s.policy(offer); err != nil {
-				return nil, err
-			}
+		offer := Offer{Space: s.address, Feed: a.Entry.Feed, Length: a.Entry.Length, Remote: a.Author}
+		if err := s.allow(offer, 0); err != nil {
+			return nil, err
 		}
-		if f, err = s.Add(a.Entry.Feed, a.Entry.Admission); err != nil {
+		if f, err = s.add(a.Entry.Feed, a.Entry.Admission, true); err != nil {
 			return nil, err
 		}
 	}

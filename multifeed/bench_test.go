@@ -10,28 +10,41 @@ import (
 	"github.com/cobox-p2p/cobox-p2p/hypercore/storage"
 )
 
+type replicateCase struct {
+	name         string
+	size, blocks int
+}
+
 // BenchmarkReplicate moves a feed from one store on disk to another through a
-// TCP connection on loopback, durable on the far side.
+// TCP connection on loopback, durable on the far side, block by block.
 func BenchmarkReplicate(b *testing.B) {
-	for _, c := range []struct {
-		name         string
-		size, blocks int
-	}{{"64KiB", 64 << 10, 1024}, {"1KiB", 1 << 10, 4 << 10}, {"100B", 100, 4000}} {
-		b.Run(c.name, func(b *testing.B) {
-			b.SetBytes(int64(c.size * c.blocks))
-			for range b.N {
-				b.StopTimer()
-				replicateOnce(b, c.size, c.blocks)
-				b.StartTimer()
-			}
-			b.StopTimer()
-			b.ReportMetric(float64(c.blocks)*float64(b.N)/b.Elapsed().Seconds(), "blocks/s")
-		})
+	for _, c := range []replicateCase{{"64KiB", 64 << 10, 1024}, {"1KiB", 1 << 10, 4 << 10}, {"100B", 100, 4000}} {
+		c.run(b, nil)
 	}
 }
 
+// BenchmarkReplicateRanges is BenchmarkReplicate in ranges.
+func BenchmarkReplicateRanges(b *testing.B) {
+	for _, c := range []replicateCase{{"64KiB", 64 << 10, 4 << 10}, {"1KiB", 1 << 10, 128 << 10}, {"100B", 100, 200_000}} {
+		c.run(b, Features())
+	}
+}
+
+func (c replicateCase) run(b *testing.B, features []string) {
+	b.Run(c.name, func(b *testing.B) {
+		b.SetBytes(int64(c.size * c.blocks))
+		for range b.N {
+			b.StopTimer()
+			replicateOnce(b, c.size, c.blocks, features)
+			b.StartTimer()
+		}
+		b.StopTimer()
+		b.ReportMetric(float64(c.blocks)*float64(b.N)/b.Elapsed().Seconds(), "blocks/s")
+	})
+}
+
 // replicateOnce leaves the timer stopped, as it found it.
-func replicateOnce(b *testing.B, size, blocks int) {
+func replicateOnce(b *testing.B, size, blocks int, features []string) {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	secret := NewSecret()
@@ -76,7 +89,7 @@ func replicateOnce(b *testing.B, size, blocks int) {
 			return
 		}
 		defer c.Close()
-		if o, err := Respond(ctx, c, Party{PeerID: []byte("b")}, []byte("a"), func([32]byte) (Address, bool) { return secret.Address(), true }); err == nil {
+		if o, err := Respond(ctx, c, Party{PeerID: []byte("b"), Features: features}, []byte("a"), func([32]byte) (Address, bool) { return secret.Address(), true }); err == nil {
 			spaces[0].Replicate(ctx, o)
 		}
 	}()
@@ -85,7 +98,7 @@ func replicateOnce(b *testing.B, size, blocks int) {
 		b.Fatal(err)
 	}
 	defer c.Close()
-	o, err := Initiate(ctx, c, Party{PeerID: []byte("a")}, []byte("b"), secret.Address())
+	o, err := Initiate(ctx, c, Party{PeerID: []byte("a"), Features: features}, []byte("b"), secret.Address())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -208,6 +208,8 @@ func (s *Space) takeBundled(e Entry) (*Feed, error) {
 		if f, err = s.acceptBundled(e); err != nil {
 			return nil, err
 		}
+	} else if s.isBlocked(e.Feed) {
+		return nil, s.refuseBundled(e, ErrBlocked)
 	} else if e.Length > f.KnownLength() {
 		if err := e.verifyHead(); err != nil {
 			return nil, fmt.Errorf("%w: %w", errBadEntry, err)
@@ -219,12 +221,10 @@ func (s *Space) takeBundled(e Entry) (*Feed, error) {
 
 // acceptBundled takes in a feed that was checked, if it is wanted.
 func (s *Space) acceptBundled(e Entry) (f *Feed, err error) {
-	if s.policy != nil {
-		if err := s.policy(Offer{Space: s.address, Feed: e.Feed, Length: e.Length}); err != nil {
-			return nil, s.refuseBundled(e, err)
-		}
+	if err := s.allow(Offer{Space: s.address, Feed: e.Feed, Length: e.Length}, 0); err != nil {
+		return nil, s.refuseBundled(e, err)
 	}
-	f, err = s.Add(e.Feed, e.Admission)
+	f, err = s.add(e.Feed, e.Admission, true)
 	if errors.Is(err, ErrTooMany) {
 		err = s.refuseBundled(e, err)
 	}
@@ -232,7 +232,9 @@ func (s *Space) acceptBundled(e Entry) (f *Feed, err error) {
 }
 
 func (s *Space) refuseBundled(e Entry, err error) error {
-	err = fmt.Errorf("%w: %w", errRefused, err)
+	if !errors.Is(err, errRefused) {
+		err = fmt.Errorf("%w: %w", errRefused, err)
+	}
 	s.event(Event{Kind: FeedRefused, Key: e.Feed, Err: err})
 	return err
 }

@@ -228,6 +228,6 @@ func (b *bundling) section(ctx context.Context, seq uint64, hash bool) (*hyperco
 
 func (b *bundling) entry(h hypercore.Head) error {
 	b.begun = true
-	e := Entry{b.feed.Key(), h.Length, h.RootHash, h.Signature, b.feed.Admission()}
+	e := Entry{Feed: b.feed.Key(), Length: h.Length, RootHash: h.RootHash, Signature: h.Signature, Admission: b.feed.Admission()}
 	return b.say(bundleEntry, appendEntry(nil, e))
 }

@@ -17,6 +17,8 @@ type Entry struct {
 	RootHash  merkle.Hash
 	Signature hypercore.Signature
 	Admission Admission // zero in open spaces
+
+	lacks uint64 // blocks below Length that the sender has not; told in cobox/feeds/1 alone
 }
 
 // Field numbers of an Entry. See interop/spec/feedset.md.
@@ -26,6 +28,7 @@ const (
 	entryRootHash  = 3 // bytes, 32; with entryLength
 	entrySignature = 4 // bytes, 64; with entryLength
 	entryAdmission = 5 // bytes, 64
+	entryLacks     = 6 // uvarint, at most length; see "cobox/feeds/1"
 )
 
 var errEntry = fmt.Errorf("%w: entry", errMalformed)
@@ -39,6 +42,9 @@ func appendEntry(b []byte, e Entry) []byte {
 	}
 	if e.Admission != (Admission{}) {
 		b = protowire.AppendBytes(protowire.AppendTag(b, entryAdmission, protowire.BytesType), e.Admission[:])
+	}
+	if e.lacks > 0 {
+		b = protowire.AppendVarint(protowire.AppendTag(b, entryLacks, protowire.VarintType), e.lacks)
 	}
 	return b
 }
@@ -62,6 +68,9 @@ func decodeEntry(b []byte) (e Entry, err error) {
 			ok = signature
 		case entryAdmission:
 			ok = copyExactly(e.Admission[:], v.bytes)
+		case entryLacks:
+			e.lacks = v.number
+			ok = v.varint
 		}
 		if !ok {
 			return fmt.Errorf("%w: field %d", errEntry, num)
@@ -75,6 +84,8 @@ func decodeEntry(b []byte) (e Entry, err error) {
 		return e, fmt.Errorf("%w: no feed key", errEntry)
 	case (e.Length > 0) != root || root != signature:
 		return e, fmt.Errorf("%w: a head has length, root hash and signature", errEntry)
+	case e.lacks > e.Length:
+		return e, fmt.Errorf("%w: %d of %d blocks are missing", errEntry, e.lacks, e.Length)
 	}
 	return e, nil
 }
@@ -86,7 +97,7 @@ func copyExactly(dst, src []byte) bool {
 // entry returns what this node tells of a feed.
 func (f *Feed) entry() Entry {
 	h := f.ShowHead()
-	return Entry{f.Key(), h.Length, h.RootHash, h.Signature, f.admission}
+	return Entry{Feed: f.Key(), Length: h.Length, RootHash: h.RootHash, Signature: h.Signature, Admission: f.admission}
 }
 
 // takeEntry checks what a peer tells of a feed and takes it into the set. The
@@ -94,12 +105,14 @@ func (f *Feed) entry() Entry {
 // the peer's fault, any other error ours.
 func (x *Session) takeEntry(e Entry) (*Feed, error) {
 	s := x.space
-	if err := s.checkFeed(e.Feed); err != nil {
-		return nil, &ProtocolError{Code: CodeProof, Reason: "feed set", Err: err}
-	}
 	f, err := s.byDiscovery(e.Feed.Discovery())
 	if err != nil {
 		return nil, err
+	}
+	if f == nil { // else its key was checked when it came
+		if err := s.checkFeed(e.Feed); err != nil {
+			return nil, &ProtocolError{Code: CodeProof, Reason: "feed set", Err: err}
+		}
 	}
 	if f == nil && s.address.Kind == KindSigned {
 		if err := VerifyAdmission(s.address, e.Feed, e.Admission); err != nil {
@@ -117,11 +130,14 @@ func (x *Session) takeEntry(e Entry) (*Feed, error) {
 		}
 		if err != nil {
 			x.log.Debug("feed skipped", "feed", fmt.Sprintf("%.8s", e.Feed.Discovery()), "err", err)
-			s.event(Event{Kind: FeedRefused, Key: e.Feed, Session: x, Err: err})
+			x.skip(e, err)
 			return nil, nil
 		}
 	}
 	f.noteKnown(e.Length)
+	if s.isBlocked(e.Feed) {
+		x.refuse(e.Feed.Discovery(), ErrBlocked)
+	}
 	return f, x.compare(f, e)
 }
 
@@ -140,13 +156,11 @@ var errRefused = errors.New("multifeed: feed refused")
 
 func (x *Session) acceptOffer(e Entry) (*Feed, error) {
 	s := x.space
-	if s.policy != nil {
-		offer := Offer{Space: s.address, Feed: e.Feed, Length: e.Length, Remote: x.opened.Remote.PeerID}
-		if err := s.policy(offer); err != nil {
-			return nil, fmt.Errorf("%w: %w", errRefused, err)
-		}
+	offer := Offer{Space: s.address, Feed: e.Feed, Length: e.Length, Remote: x.opened.Remote.PeerID}
+	if err := s.allow(offer, 0); err != nil {
+		return nil, err
 	}
-	f, err := s.Add(e.Feed, e.Admission)
+	f, err := s.add(e.Feed, e.Admission, true)
 	if errors.Is(err, ErrTooMany) {
 		err = fmt.Errorf("%w: %w", errRefused, err)
 	}

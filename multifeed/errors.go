@@ -34,13 +34,14 @@ const (
 	CodePolicy    Code = codeBase + 10 // the sender's owner does not want this peer
 	CodeShutdown  Code = codeBase + 11 // the sender's process ends
 	CodeFork      Code = codeBase + 12 // a feed's writer signed two histories; nobody here is at fault
+	CodeTurn      Code = codeBase + 13 // the sender needs the room for another space; the session comes back when there is news
 )
 
 var codeNames = map[Code]string{
 	CodeNone: "none", CodeRefused: "refused", CodeProtocol: "protocol", CodeLimit: "limit",
 	CodeTimeout: "timeout", CodeVersion: "version", CodeDuplicate: "duplicate", CodeLeft: "left",
 	CodeInternal: "internal", CodeProof: "proof", CodePolicy: "policy", CodeShutdown: "shutdown",
-	CodeFork: "fork",
+	CodeFork: "fork", CodeTurn: "turn",
 }
 
 // String returns the code's name, or its number when it has none.

@@ -48,7 +48,7 @@ func TestCodeOf(t *testing.T) {
 
 // The numbers cross the wire: interop/spec/handshake.md lists them.
 func TestCodeNumbers(t *testing.T) {
-	names := []string{"refused", "protocol", "limit", "timeout", "version", "duplicate", "left", "internal", "proof", "policy", "shutdown", "fork"}
+	names := []string{"refused", "protocol", "limit", "timeout", "version", "duplicate", "left", "internal", "proof", "policy", "shutdown", "fork", "turn"}
 	for i, name := range names {
 		if got := Code(0x636201 + i).String(); got != name {
 			t.Errorf("code 0x%x = %s, want %s", 0x636201+i, got, name)

@@ -109,7 +109,7 @@ func (e *Extension) Broadcast(message []byte) (n int) {
 // extensionNames returns the names of all our extensions, sorted. A message's
 // ID is the place of its name in it.
 func (x *Session) extensionNames() []string {
-	names := append([]string{aboutName}, x.exchange.Extensions()...)
+	names := append([]string{aboutName, refusedName}, x.exchange.Extensions()...)
 	x.space.mu.Lock()
 	for name := range x.space.extensions {
 		names = append(names, name)
@@ -123,6 +123,9 @@ func (x *Session) extensionNames() []string {
 func (x *Session) handleExtension(name string, payload []byte, now time.Time) error {
 	if name == aboutName {
 		return x.handleAbout(payload, now)
+	}
+	if name == refusedName {
+		return x.handleRefused(payload, now)
 	}
 	if slices.Contains(x.exchange.Extensions(), name) {
 		return x.exchange.Handle(name, payload, now)

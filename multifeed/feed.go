@@ -26,8 +26,9 @@ type Feed struct {
 	admission Admission // zero in open spaces
 	own       atomic.Bool
 	retired   atomic.Bool
-	damaged   error  // why the stored feed can't be opened; else nil
-	give      func() // gives back what the feed has open; refers to no Feed
+	ration    *hypercore.Ration // of this feed alone; nil without limits
+	damaged   error             // why the stored feed can't be opened; else nil
+	give      func()            // gives back what the feed has open; refers to no Feed
 }
 
 // Name returns the writer's name for a feed of this node, and for others the
@@ -105,6 +106,7 @@ type feedRecord struct {
 	seed      []byte // nil, or hypercore.SeedSize bytes
 	ours      bool
 	retired   bool
+	offered   bool // not stored: a peer offered the feed
 }
 
 // pair returns the keys that came with the feed.

@@ -60,6 +60,10 @@ func (x *Session) released() {
 	if err := x.table.release(); err != nil {
 		x.end(err)
 	}
+	x.wishAll()
+	if l, ok := x.exchange.(*Feeds); ok {
+		l.tellHeld()
+	}
 	x.out.wake()
 }
 

@@ -191,7 +191,7 @@ func TestW2ChannelsDoNotFlapInParallel(t *testing.T) {
 		foreign := keysOf(20)
 		wrapA, tapA := tapping()
 		wrapB, tapB := tapping()
-		connectWith(t, na, a, nb, b, setup{wrapA: wrapA, wrapB: wrapB})
+		connectWith(t, na, a, nb, b, setup{wrapA: wrapA, wrapB: wrapB, features: byList.features})
 		var wg sync.WaitGroup
 		for _, s := range []*Space{a, b} {
 			wg.Go(func() {

@@ -37,6 +37,26 @@ const (
 	// MaxDropped is how many frames a minute may be dropped as meaningless:
 	// closed channels, unknown types and extensions.
 	MaxDropped = 4096
+	// MaxFeedsMessage is the longest message of cobox/feeds/1 in bytes.
+	MaxFeedsMessage = 64<<10 + 1<<10
+	// MaxFeedsTold is how many entries, standings and forks of cobox/feeds/1 a peer
+	// may send in a minute: enough for the first meeting with a million feeds in two
+	// minutes. We send half of it, as with maxTold.
+	MaxFeedsTold = 1 << 20
+	// MaxLacksNamed is how many feeds a side names of which it lacks blocks.
+	MaxLacksNamed = 1024
+	// MaxWindow is how many channels a session opens at once for feeds of which
+	// this side lacks blocks.
+	MaxWindow = 1024
+	// maxRemoteOpen is how many channels of feeds of our set a peer with
+	// cobox/feeds/1 may have open at once: its own window, and answers to ours.
+	maxRemoteOpen = 2 * MaxWindow
+	// maxHeads is how many verified heads of feeds that are not open are remembered
+	// in a session, so that their signatures are checked once.
+	maxHeads = 16 << 10
+	// maxLate is how many frames in a minute may come on channels that we have
+	// closed and the remote hasn't.
+	maxLate = 1 << 18
 	// MinKeepAlive is the shortest time between two keep-alives, whatever the
 	// other side asks for: half of the shortest silence that a Hello can name.
 	MinKeepAlive = wire.MinSilence * time.Millisecond / 2
@@ -50,12 +70,14 @@ const (
 	// bytes.
 	queueCost = 64
 	// maxPages is how many pages of 8,192 blocks of what one peer says that it
-	// holds are kept, of all feeds together: 16 MiB.
-	maxPages = 16 << 10
+	// holds are kept, of all feeds together: 6 MiB.
+	maxPages = 6 << 10
 	// lastWords is how long is read on when writing fails.
 	lastWords = time.Second
 	// maxWrite is how many bytes one write has at most.
 	maxWrite = 256 << 10
 	// maxFlush is how many bytes of frames are gathered for one write.
 	maxFlush = 64 << 10
+	// keptBuffer is how large a buffer of frames may become and stay.
+	keptBuffer = 4 * maxFlush
 )

@@ -91,7 +91,7 @@ func (l *List) Handle(_ string, payload []byte, now time.Time) error {
 			if forks++; forks > MaxPageForks || !l.rate.take(1, now) {
 				return &ProtocolError{Code: CodeLimit, Reason: fmt.Sprintf("feed list: over %d forks in a page", MaxPageForks)}
 			}
-			return l.handleFork(v.bytes)
+			return l.x.takeFork(v.bytes)
 		}
 		return nil
 	})

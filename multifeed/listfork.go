@@ -29,9 +29,9 @@ func appendFork(page []byte, f *Feed) []byte {
 
 var errFork = fmt.Errorf("%w: fork", errMalformed)
 
-// handleFork takes evidence for a feed of the set. For other feeds it means
+// takeFork takes evidence for a feed of the set. For other feeds it means
 // nothing here.
-func (l *List) handleFork(b []byte) error {
+func (x *Session) takeFork(b []byte) error {
 	var key hypercore.Key
 	var known bool
 	var evidence []byte
@@ -52,7 +52,7 @@ func (l *List) handleFork(b []byte) error {
 	case !known || evidence == nil:
 		return fmt.Errorf("%w: no feed key or no evidence", errFork)
 	}
-	f, err := l.x.space.byDiscovery(key.Discovery())
+	f, err := x.space.byDiscovery(key.Discovery())
 	if err != nil || f == nil || f.damaged != nil || f.Evidence() != nil {
 		return err
 	}

@@ -14,6 +14,9 @@ import (
 type leftover struct {
 	place uint32
 	give  func()
+	// settled says whether all that the feed wrote is durable; until then its
+	// events are heard.
+	settled func() bool
 }
 
 // feedAt returns the Feed of a member, and makes it when nobody holds one. Who
@@ -68,7 +71,8 @@ func (s *Space) readRecord(key hypercore.Key) (feedRecord, error) {
 func (s *Space) adoptLocked(place uint32, f *Feed) {
 	f.place = place
 	s.set.live[place] = weak.Make(f)
-	runtime.AddCleanup(f, s.collected, leftover{place, f.give})
+	core := f.Feed
+	runtime.AddCleanup(f, s.collected, leftover{place, f.give, func() bool { return core.Durable() == held(core) }})
 }
 
 // collected notes that nobody holds a Feed any more. It is called by the
@@ -79,13 +83,21 @@ func (s *Space) collected(l leftover) {
 	s.gone.list = append(s.gone.list, l)
 }
 
-// giveBack closes what collected Feeds had open.
-func (s *Space) giveBack() {
+// giveBack closes what collected Feeds had open, but for those of which something
+// is not durable yet.
+func (s *Space) giveBack() { s.giveBackThose(false) }
+
+func (s *Space) giveBackThose(all bool) {
 	s.gone.Lock()
 	list := s.gone.list
 	s.gone.list = nil
 	s.gone.Unlock()
+	var later []leftover
 	for _, l := range list {
+		if !all && !l.settled() {
+			later = append(later, l)
+			continue
+		}
 		l.give()
 		s.mu.Lock()
 		if p, ok := s.set.live[l.place]; ok && p.Value() == nil {
@@ -93,11 +105,20 @@ func (s *Space) giveBack() {
 		}
 		s.mu.Unlock()
 	}
+	s.gone.Lock()
+	s.gone.list = append(s.gone.list, later...)
+	s.gone.Unlock()
+}
+
+// held returns how many blocks of a feed are stored, durably or not.
+func held(f *hypercore.Feed) uint64 {
+	blocks, _ := f.Held()
+	return blocks
 }
 
 // giveBackAll closes what all Feeds have open.
 func (s *Space) giveBackAll() {
-	s.giveBack()
+	s.giveBackThose(true)
 	s.mu.Lock()
 	live := s.set.live
 	s.set.live = map[uint32]weak.Pointer[Feed]{}
@@ -150,12 +171,18 @@ func (s *Space) openFeed(r feedRecord) (*Feed, error) {
 	// The feed must not keep f from being collected.
 	p := weak.Make(f)
 	stop := core.Notify(func(e hypercore.Event) {
+		switch e.Kind {
+		case hypercore.Grown, hypercore.Stored, hypercore.Cleared, hypercore.Damaged:
+			s.noteHolding(core)
+		}
 		if f := p.Value(); f != nil {
 			s.feedEvent(f, e)
 		}
 	})
+	ration := s.ration(f, core)
 	f.give = func() {
 		stop()
+		ration()
 		h.Release()
 	}
 	return f, nil

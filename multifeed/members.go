@@ -4,17 +4,18 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"slices"
 	"weak"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
 )
 
-// members is the feed set of a space, small enough for a million of them: 40
-// bytes each and an index. A Feed exists only while somebody holds it.
+// members is the feed set of a space, small enough for a million of them: 48
+// bytes each and an index of 4 to 8. A Feed exists only while somebody holds it.
 type members struct {
-	list  []member                      // by arrival
-	index map[uint64]uint32             // first 8 bytes of a discovery key -> 1 + place of the newest such member
+	list  []member // by arrival
+	index index
 	live  map[uint32]weak.Pointer[Feed] // by place
 	known map[uint32]uint64             // longest signed head that a peer showed, where it is longer than ours
 }
@@ -22,13 +23,14 @@ type members struct {
 // member is one feed of the set.
 type member struct {
 	key    hypercore.Key
-	number uint32 // members that were there before it, for its name
-	next   uint32 // 1 + place of the one before with the same first 8 bytes; 0 for none
+	name   uint64 // first 8 bytes of its discovery key
+	number uint32 // members that were there before it, for the name of its Feed
+	next   uint32 // of the index
 }
 
 func newMembers() members {
 	return members{
-		index: map[uint64]uint32{},
+		index: newIndex(),
 		live:  map[uint32]weak.Pointer[Feed]{},
 		known: map[uint32]uint64{},
 	}
@@ -39,21 +41,24 @@ func indexOf(dk hypercore.DiscoveryKey) uint64 { return binary.BigEndian.Uint64(
 // add appends a member and returns its place.
 func (m *members) add(key hypercore.Key, number uint32) uint32 {
 	place := uint32(len(m.list))
-	at := indexOf(key.Discovery())
-	m.list = append(m.list, member{key: key, number: number, next: m.index[at]})
-	m.index[at] = place + 1
+	m.list = append(m.list, member{key: key, number: number, name: indexOf(key.Discovery())})
+	m.index.add(m.list)
 	return place
 }
 
 // find returns the place of the feed with that discovery key.
 func (m *members) find(dk hypercore.DiscoveryKey) (place uint32, ok bool) {
-	for next := m.index[indexOf(dk)]; next > 0; next = m.list[next-1].next {
-		if m.list[next-1].key.Discovery() == dk {
-			return next - 1, true
+	for place := range m.named(indexOf(dk)) {
+		if m.list[place].key.Discovery() == dk {
+			return place, true
 		}
 	}
 	return 0, false
 }
+
+// named yields the places of the members whose discovery keys begin with that name,
+// the newest first: one, if nobody has looked for two.
+func (m *members) named(name uint64) iter.Seq[uint32] { return m.index.find(m.list, name) }
 
 // maxNumber is the largest number of a member.
 const maxNumber = 1<<32 - 2
@@ -62,6 +67,7 @@ const maxNumber = 1<<32 - 2
 func (s *Space) loadSet() error {
 	prefix := s.recordPrefix()
 	var found []member
+	largest := 0
 	for rec, err := range s.store.Storage().Records(prefix) {
 		if err != nil {
 			return err
@@ -73,15 +79,64 @@ func (s *Space) loadSet() error {
 		if r.number > maxNumber {
 			return fmt.Errorf("%w: number %d", errRecord, r.number)
 		}
-		found = append(found, member{key: r.key, number: uint32(r.number)})
+		largest = max(largest, int(r.number))
+		found = append(roomFor(found, largest), member{key: r.key, number: uint32(r.number)})
 	}
-	slices.SortFunc(found, func(a, b member) int { return cmp.Compare(a.number, b.number) })
-	s.set.list = make([]member, 0, len(found))
-	s.set.index = make(map[uint64]uint32, len(found))
-	for _, m := range found {
-		s.set.add(m.key, m.number)
+	sortMembers(found)
+	if cap(found)/2 > len(found)+1024 {
+		found = slices.Clone(found)
 	}
+	s.set.list = found
+	s.set.indexAll()
 	return nil
+}
+
+// roomFor returns the list with room for one more. Records come by their keys, which
+// say nothing of their numbers, and numbers are mostly places: so the largest number
+// of a thousand members tells how many there will be, and the list needn't be copied
+// again and again.
+func roomFor(list []member, largest int) []member {
+	n := len(list)
+	if n < cap(list) {
+		return list
+	}
+	const most = 64 // times as many as were seen, whatever a record says
+	return append(make([]member, 0, max(min(largest+largest/64, most*n), n+n/4)+1024), list...)
+}
+
+// sortMembers sorts by number. Numbers are places as long as no feed was ever taken
+// out, so that each member is put into its place at once.
+func sortMembers(list []member) {
+	for i := range list {
+		for {
+			at := list[i].number
+			if int64(at) >= int64(len(list)) || list[at].number == at {
+				break
+			}
+			list[i], list[at] = list[at], list[i]
+		}
+	}
+	byNumber := func(a, b member) int { return cmp.Compare(a.number, b.number) }
+	if !slices.IsSortedFunc(list, byNumber) {
+		slices.SortFunc(list, byNumber)
+	}
+}
+
+// indexPortion is how many discovery keys one core makes at a time, each in some
+// tenths of a microsecond.
+const indexPortion = 1024
+
+// indexAll makes the index of the list.
+func (m *members) indexAll() {
+	parts := (len(m.list) + indexPortion - 1) / indexPortion
+	onAllCores(parts, func(part int) {
+		list := m.list[part*indexPortion : min((part+1)*indexPortion, len(m.list))]
+		d := hypercore.NewDiscoverer()
+		for i := range list {
+			list[i].name = indexOf(d.Discovery(&list[i].key))
+		}
+	})
+	m.index.rebuild(m.list)
 }
 
 // Len returns how many feeds the space has.

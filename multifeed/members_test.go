@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
@@ -17,14 +18,17 @@ func TestMembersWithTheSameBeginning(t *testing.T) {
 		binary.BigEndian.PutUint64(keys[i][:], uint64(i)+1)
 		m.add(keys[i], uint32(i))
 	}
-	// All in one chain, as if their discovery keys began with the same 8 bytes.
-	for i := range m.list {
-		m.list[i].next = uint32(i)
-	}
 	for i, key := range keys {
-		m.index[indexOf(key.Discovery())] = uint32(len(keys))
+		name := indexOf(key.Discovery())
+		for n := range m.list { // as if all began with the same 8 bytes
+			m.list[n].name = name
+		}
+		m.index.rebuild(m.list)
 		if place, ok := m.find(key.Discovery()); !ok || place != uint32(i) {
 			t.Errorf("find of member %d = %d, %v", i, place, ok)
+		}
+		if n := len(slices.Collect(m.named(name))); n != len(keys) {
+			t.Errorf("%d members of one name, want %d", n, len(keys))
 		}
 	}
 	if _, ok := m.find(hypercore.Key{99}.Discovery()); ok {
@@ -93,4 +97,74 @@ func (n *node) loaded(keys []hypercore.Key) int {
 		}
 	}
 	return open
+}
+
+func TestMembersAreFound(t *testing.T) {
+	const count = 3000
+	for _, load := range []bool{false, true} {
+		m := newMembers()
+		for i := range count {
+			key := hypercore.Key{byte(i), byte(i >> 8), 1}
+			if load {
+				m.list = append(m.list, member{key: key, number: uint32(i)})
+				continue
+			}
+			m.add(key, uint32(i))
+		}
+		if load {
+			m.indexAll()
+		}
+		for i := range 2 * count {
+			key := hypercore.Key{byte(i), byte(i >> 8), 1}
+			if place, ok := m.find(key.Discovery()); ok != (i < count) || ok && place != uint32(i) {
+				t.Fatalf("find of member %d = %d, %v", i, place, ok)
+			}
+		}
+	}
+}
+
+// Numbers are places unless something took feeds away; all others are sorted as
+// well.
+func TestSortMembers(t *testing.T) {
+	for _, numbers := range [][]uint32{
+		{}, {0}, {7}, {1, 0}, {2, 0, 1}, {3, 1, 2, 0}, {5, 1, 9, 0}, {1, 1, 0, 1}, {maxNumber, 0, maxNumber, 1},
+	} {
+		var list []member
+		for i, n := range numbers {
+			list = append(list, member{key: hypercore.Key{byte(i)}, number: n})
+		}
+		sortMembers(list)
+		slices.Sort(numbers)
+		seen := map[hypercore.Key]bool{}
+		for i, m := range list {
+			if seen[m.key] = true; m.number != numbers[i] {
+				t.Errorf("%v: member %d has number %d", numbers, i, m.number)
+			}
+		}
+		if len(seen) != len(numbers) {
+			t.Errorf("%v: %d members left", numbers, len(seen))
+		}
+	}
+}
+
+// Whatever numbers the records have, the room taken is bounded by how many there
+// are, and a list of places is copied twice at most.
+func TestRoomForMembers(t *testing.T) {
+	for _, largest := range []int{0, 5000, 100_000, maxNumber} {
+		var list []member
+		copies := 0
+		for n := range 100_000 {
+			before := cap(list)
+			list = append(roomFor(list, largest), member{})
+			if cap(list) == before {
+				continue
+			}
+			if copies++; cap(list) > 64*n+2*1024 {
+				t.Fatalf("largest number %d: room for %d after %d members", largest, cap(list), n)
+			}
+		}
+		if largest == 100_000 && copies > 3 {
+			t.Errorf("the list was copied %d times", copies)
+		}
+	}
 }

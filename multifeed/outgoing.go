@@ -93,8 +93,8 @@ func (x *Session) write(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(w.buf) >= maxFlush || !m && len(w.buf) > 0 {
-			if err := w.flush(); err != nil {
+		if len(w.buf) >= min(maxFlush, x.writeSize()) || !m && len(w.buf) > 0 {
+			if err := w.flush(ctx); err != nil {
 				return err
 			}
 		}
@@ -112,8 +112,10 @@ func (x *Session) write(ctx context.Context) error {
 type writer struct {
 	x     *Session
 	buf   []byte
+	ahead int      // bytes at the beginning of buf that go before blocks
 	names []string // our extensions as last told
 	due   map[*channel]time.Time
+	sweep time.Time // when quiet channels are looked for; zero: there are none of ours
 	last  time.Time // when something was written
 }
 
@@ -180,8 +182,12 @@ func (w *writer) gatherChannel(now time.Time) (bool, error) {
 		}
 		if m == nil {
 			w.noteDue(c, p)
+			if err := w.x.table.idle(c, now); err != nil {
+				return false, err
+			}
 			continue
 		}
+		c.stir(now)
 		o.wakeChannel(c)
 		return true, w.append(local, m)
 	}
@@ -207,8 +213,20 @@ func (t *channels) ends(c *channel) (uint64, *hypercore.Peer) {
 }
 
 func (w *writer) append(channel uint64, m wire.Message) (err error) {
+	w.x.turn.stir(w.x, time.Now())
+	if d, ok := m.(*hypercore.RangeData); ok && cap(w.buf) <= keptBuffer && sizeOf(d) > keptBuffer {
+		w.buf = append(wire.Borrow(), w.buf...)
+	}
 	w.buf, err = wire.AppendFrame(w.buf, channel, m)
 	return err
+}
+
+// sizeOf returns the bytes of the blocks.
+func sizeOf(m *hypercore.RangeData) (size int) {
+	for _, b := range m.Blocks {
+		size += len(b)
+	}
+	return size
 }
 
 // appendExtension drops a message whose extension was taken back.
@@ -226,26 +244,32 @@ type writeError struct{ err error }
 func (e *writeError) Error() string { return "multifeed: write: " + e.err.Error() }
 func (e *writeError) Unwrap() error { return e.err }
 
-// flush writes buf in parts, for a large block may take a slow line longer than
-// WriteTimeout.
-func (w *writer) flush() error {
+// flush writes buf in parts, for a large block may take a slow line, or a limit,
+// longer than WriteTimeout.
+func (w *writer) flush(ctx context.Context) error {
 	for rest := w.buf; len(rest) > 0; {
-		part := rest[:min(len(rest), maxWrite)]
+		part := rest[:min(len(rest), w.x.writeSize())]
+		urgent := len(w.buf)-len(rest) < w.ahead
 		rest = rest[len(part):]
+		if err := w.x.paceWrite(ctx, len(part), urgent); err != nil {
+			return err
+		}
 		if err := w.x.stream.beforeWrite(); err != nil {
 			return &writeError{err}
 		}
 		n, err := w.x.opened.Stream.Write(part)
 		w.x.sent.Add(uint64(n))
+		w.x.up.add(n, time.Now())
 		if err != nil {
 			return &writeError{err}
 		}
 	}
 	w.last = time.Now()
-	if cap(w.buf) > 4*maxFlush {
+	if cap(w.buf) > keptBuffer {
+		wire.Recycle(w.buf)
 		w.buf = nil
 	}
-	w.buf = w.buf[:0]
+	w.buf, w.ahead = w.buf[:0], 0
 	return nil
 }
 
@@ -260,19 +284,26 @@ func (w *writer) rest(ctx context.Context) error {
 			until, ok = at, true
 		}
 	}
+	if at, any := w.nextSweep(); any && (!ok || at.Before(until)) {
+		until, ok = at, true
+	}
 	if ok {
 		t := time.NewTimer(time.Until(until))
 		defer t.Stop()
 		timer = t.C
 	}
+	w.x.turn.resting.Store(true)
 	select {
 	case <-w.x.out.wakeup:
+		w.x.turn.resting.Store(false)
 	case <-ctx.Done():
 	case <-timer:
+		w.x.turn.resting.Store(false)
 		now := time.Now()
 		if every > 0 && !now.Before(w.last.Add(every)) {
 			w.buf = wire.AppendKeepAlive(w.buf)
-			return w.flush()
+			w.ahead = len(w.buf)
+			return w.flush(ctx)
 		}
 		for c, at := range w.due {
 			if !at.After(now) {
@@ -280,8 +311,25 @@ func (w *writer) rest(ctx context.Context) error {
 				w.x.out.wakeChannel(c)
 			}
 		}
+		if !w.sweep.IsZero() && !now.Before(w.sweep) {
+			w.sweep = time.Time{}
+			return w.x.table.sweep(now)
+		}
 	}
 	return nil
+}
+
+// nextSweep returns when quiet channels are to be looked for; any is false when
+// there are none that we would close.
+func (w *writer) nextSweep() (at time.Time, any bool) {
+	if !w.x.table.opened() {
+		w.sweep = time.Time{}
+		return w.sweep, false
+	}
+	if w.sweep.IsZero() {
+		w.sweep = time.Now().Add(sweepTime)
+	}
+	return w.sweep, true
 }
 
 func (w *writer) nextDue() (at time.Time, ok bool) {

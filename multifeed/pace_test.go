@@ -31,7 +31,7 @@ func TestLargeSetsAreToldSlowly(t *testing.T) {
 				refused[e.Key] = true
 			}
 		})
-		connect(t, na, a, nb, b)
+		connectWith(t, na, a, nb, b, byList)
 		synctest.Wait()
 		if len(refused) != maxTold || b.Exchanged() {
 			t.Fatalf("%d feeds told at once, exchanged %v, want %d, false", len(refused), b.Exchanged(), maxTold)

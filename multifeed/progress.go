@@ -3,6 +3,8 @@ package multifeed
 import (
 	"context"
 	"errors"
+	"iter"
+	"math"
 	"slices"
 	"time"
 
@@ -37,23 +39,27 @@ func (p Progress) Synced() bool {
 }
 
 // Progress returns what is lacking now.
-func (s *Space) Progress() Progress {
+func (s *Space) Progress() Progress { return s.survey(false) }
+
+// survey returns what is lacking now; a brief one only as much of it as shows that
+// something is.
+func (s *Space) survey(brief bool) Progress {
 	p := Progress{Exchanged: s.Exchanged()}
 	sessions := slices.DeleteFunc(s.Sessions(), func(x *Session) bool { return !x.Exchanged() })
 	p.Peers = len(sessions)
 	unshared := make([][]Lack, len(sessions))
 	blocks := make([]uint64, len(sessions))
-	for place := range uint32(s.Len()) {
-		f, lacks := s.standing(place)
-		if f == nil && (lacks || len(sessions) > 0) {
-			// What is to be fetched of it, or told to whom, only the feed knows.
-			var err error
-			if f, err = s.feedAt(place); err != nil {
-				s.logUnopened(place, err)
-				continue
-			}
-		}
-		if f == nil {
+	lacking := 0 // of sessions
+	limit := uint64(math.MaxUint64)
+	if brief {
+		limit = briefLook
+	}
+	looked := uint64(0)
+	for place := range s.someDoubtful(sessions, limit) {
+		looked++
+		f, err := s.feedAt(place) // what is to be fetched of it, or told to whom, only the feed knows
+		if err != nil {
+			s.logUnopened(place, err)
 			continue
 		}
 		held := f.Durable()
@@ -61,29 +67,68 @@ func (s *Space) Progress() Progress {
 			p.Missing = append(p.Missing, Lack{f, known - settled})
 		}
 		for i, x := range sessions {
-			if n := x.lacks(f, held); n > 0 {
-				unshared[i] = append(unshared[i], Lack{f, n})
-				blocks[i] += n
+			n := x.lacks(f, held)
+			if n == 0 {
+				continue
 			}
+			if blocks[i] == 0 {
+				lacking++
+			}
+			unshared[i] = append(unshared[i], Lack{f, n})
+			blocks[i] += n
+		}
+		if brief && (len(p.Missing) > 0 || lacking == len(sessions) && lacking > 0) {
+			break
 		}
 	}
 	if len(sessions) > 0 {
 		p.Unshared = unshared[slices.Index(blocks, slices.Min(blocks))]
 	}
+	if brief && looked >= limit && p.Synced() {
+		return s.survey(false)
+	}
 	return p
 }
 
-// standing returns the Feed of a member if it is live, else whether the store
-// holds less of it than its head says.
-func (s *Space) standing(place uint32) (f *Feed, lacks bool) {
+// briefLook is at how many feeds a brief survey looks before it looks at all.
+const briefLook = 64
+
+// doubtful yields the places of the feeds of which blocks may be missing here, or at
+// one of these peers.
+func (s *Space) doubtful(sessions []*Session) iter.Seq[uint32] {
+	return s.someDoubtful(sessions, math.MaxUint64)
+}
+
+// someDoubtful is doubtful that may stop when it has yielded limit places.
+func (s *Space) someDoubtful(sessions []*Session, limit uint64) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		in, ok := s.lacking(sessions, limit)
+		if !ok {
+			in = hypercore.Bitfield{}
+			in.SetRange(0, uint64(s.Len()))
+		}
+		for span := range in.Spans(0, in.End()) {
+			for place := uint32(span.Start); uint64(place) < span.End(); place++ {
+				if (ok || s.stands(place, len(sessions) > 0)) && !yield(place) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// stands says whether a member is worth to be looked at: somebody has it, or the
+// store holds less of it than its head says, or, with others, at all.
+func (s *Space) stands(place uint32, others bool) bool {
 	s.mu.Lock()
 	f, key := s.set.live[place].Value(), s.set.list[place].key
 	s.mu.Unlock()
 	if f != nil {
-		return f, false
+		return true
 	}
 	stored, err := s.store.Storage().Feed(key)
-	return nil, err == nil && stored.Blocks < stored.Head.Length || err != nil && !errors.Is(err, hypercore.ErrNoFeed)
+	lacks := err == nil && stored.Blocks < stored.Head.Length || err != nil && !errors.Is(err, hypercore.ErrNoFeed)
+	return lacks || others
 }
 
 // lengthWith returns how many blocks the feed has by what is verified here and by
@@ -110,6 +155,9 @@ func (x *Session) lacks(f *Feed, held uint64) uint64 {
 	if p := x.table.peerOf(f.Discovery()); p != nil {
 		return p.RemoteLacks()
 	}
+	if l, ok := x.exchange.(*Feeds); ok {
+		return l.lacksOf(f.place, held)
+	}
 	return held
 }
 
@@ -119,41 +167,52 @@ const syncPause = 20 * time.Millisecond
 // WaitSynced returns nil when Progress is synced, else what it still lacked when
 // ctx ended, with ctx's error.
 func (s *Space) WaitSynced(ctx context.Context) (Progress, error) {
-	return s.wait(ctx, Progress.Synced)
+	var p Progress
+	err := s.wait(ctx, func() bool {
+		p = s.survey(true)
+		return p.Synced()
+	})
+	if err != nil {
+		p = s.Progress()
+	}
+	return p, err
 }
 
 // WaitExchanged returns when the feed set was exchanged with a peer since the
 // space was opened, or when ctx ended.
-func (s *Space) WaitExchanged(ctx context.Context) error {
-	_, err := s.wait(ctx, func(p Progress) bool { return p.Exchanged })
-	return err
-}
+func (s *Space) WaitExchanged(ctx context.Context) error { return s.wait(ctx, s.Exchanged) }
 
-func (s *Space) wait(ctx context.Context, done func(Progress) bool) (Progress, error) {
+// wait returns nil when done is true, which is called after each change, but not
+// more often than after syncPause.
+func (s *Space) wait(ctx context.Context, done func() bool) error {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
+	asked := false
 	for {
 		changed := s.Changed()
-		p := s.Progress()
-		if done(p) {
-			return p, nil
+		if done() {
+			return nil
 		}
 		s.mu.Lock()
 		closed := s.closed
 		s.mu.Unlock()
 		if closed {
-			return p, ErrClosed
+			return ErrClosed
+		}
+		if !asked {
+			asked = true
+			s.event(Event{Kind: PeersWanted})
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return p, ctx.Err()
+			return ctx.Err()
 		}
 		pause.Reset(syncPause)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
-			return p, ctx.Err()
+			return ctx.Err()
 		}
 	}
 }

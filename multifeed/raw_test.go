@@ -23,7 +23,7 @@ const (
 
 // raw is a peer that knows the address and says what the test wants.
 type raw struct {
-	t       *testing.T
+	t       testing.TB
 	conn    net.Conn
 	o       *Opened
 	session *Session
@@ -38,7 +38,13 @@ type raw struct {
 
 // newRaw opens a session with the space and says nothing yet. Its frames are
 // read only after drain.
-func newRaw(t *testing.T, id string, nv *node, v *Space, self Party, opts ...SessionOption) *raw {
+func newRaw(t testing.TB, id string, nv *node, v *Space, self Party, opts ...SessionOption) *raw {
+	t.Helper()
+	return newRawWith(t, id, nil, v, self, opts...)
+}
+
+// newRawWith is newRaw of a peer that has features.
+func newRawWith(t testing.TB, id string, features []string, v *Space, self Party, opts ...SessionOption) *raw {
 	t.Helper()
 	ca, cb := net.Pipe()
 	r := &raw{t: t, conn: ca, pings: make(chan struct{}, 1), ended: make(chan error, 1), more: make(chan struct{})}
@@ -62,7 +68,7 @@ func newRaw(t *testing.T, id string, nv *node, v *Space, self Party, opts ...Ses
 		cb.Close()
 		r.ended <- err
 	}()
-	if r.o, err = Initiate(ctx, ca, Party{PeerID: []byte(id)}, self.PeerID, v.Address()); err != nil {
+	if r.o, err = Initiate(ctx, ca, Party{PeerID: []byte(id), Features: features}, self.PeerID, v.Address()); err != nil {
 		t.Fatal(err)
 	}
 	r.session = <-started

@@ -27,6 +27,7 @@ func (s *Space) Recover(ctx context.Context, key hypercore.Key, discard bool) (*
 	if f, err = s.Feed(key); err != nil {
 		return nil, done, err
 	}
+	s.noteHolding(f.Feed)
 	s.mu.Lock()
 	sessions := slices.Collect(maps.Keys(s.sessions))
 	s.changedLocked()

@@ -162,6 +162,7 @@ func (s *Space) stopWriter(r feedRecord) (*Feed, error) {
 	}
 	f.own.Store(false)
 	f.retired.Store(true)
+	s.noteHolding(f.Feed) // peers are told of less
 	return f, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,10 +36,15 @@ type Session struct {
 	done chan struct{} // closed when Replicate is about to return
 
 	sent, received atomic.Uint64 // bytes of frames
+	up, down       meter         // of them, lately
+	turn           turn
 	dropped        rate
+	refusals       refusals
 
-	table *channels
-	out   outgoing
+	table  *channels
+	ranges bool    // both sides have featureRanges
+	in     *intake // the reader's
+	out    outgoing
 
 	mu        sync.Mutex // guards all below
 	names     []string   // the remote's extensions by their ID
@@ -93,17 +99,23 @@ func (s *Space) newSession(o *Opened, end context.CancelCauseFunc, opts []Sessio
 		log:      s.log,
 		dropped:  rate{limit: MaxDropped, per: time.Minute},
 		compared: map[hypercore.DiscoveryKey]struct{}{},
+		refusals: newRefusals(),
 	}
 	if x.stream == nil {
 		x.stream = &deadlines{stream: o.Stream}
 	}
 	x.stream.listen(o.Silence)
+	x.ranges = slices.Contains(o.Features, featureRanges)
 	x.table = newChannels(x)
 	x.out.init(s)
 	for _, opt := range opts {
 		opt(x)
 	}
-	if x.exchange == nil {
+	switch {
+	case x.exchange != nil:
+	case slices.Contains(o.Features, featureFeeds):
+		x.exchange = NewFeeds(x)
+	default:
 		x.exchange = NewList(x)
 	}
 	return x
@@ -124,6 +136,10 @@ func (x *Session) enter() error {
 }
 
 func (x *Session) leave(err error) {
+	x.turn.finish(x)
+	if l, ok := x.exchange.(*Feeds); ok {
+		l.end()
+	}
 	x.table.close()
 	if err := x.table.saveShown(); err != nil {
 		x.log.Error("not noted what was shown of own feeds", "err", err)
@@ -140,6 +156,10 @@ func (x *Session) leave(err error) {
 func (x *Session) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, x.stream.end)
 	defer stop()
+	x.stream.passed = func(n int) {
+		x.down.add(n, time.Now())
+		x.paceRead(ctx, n) // an end of ctx ends the next Read
+	}
 	written := make(chan error, 1)
 	go func() {
 		err := x.write(ctx)
@@ -154,7 +174,7 @@ func (x *Session) run(ctx context.Context) error {
 		}
 		written <- err
 	}()
-	err := x.read()
+	err := x.read(ctx)
 	x.end(err)
 	writeErr := <-written
 	switch cause := context.Cause(ctx); {
@@ -180,14 +200,25 @@ func isFault(err error) bool {
 	return true
 }
 
-// read handles frames until one of them, or the stream, is at fault.
-func (x *Session) read() error {
+// read handles frames until one of them, or the stream, is at fault, and returns
+// when nothing of them is on its way to a store any more.
+func (x *Session) read(ctx context.Context) error {
+	x.in = newIntake(ctx, x)
+	err := x.readFrames()
+	if failed := x.in.close(); failed != nil {
+		return failed
+	}
+	return err
+}
+
+func (x *Session) readFrames() error {
 	for {
 		f, err := x.opened.Reader.ReadFrame()
 		if err != nil {
 			return err
 		}
 		x.received.Add(frameSize(f))
+		x.stream.whole()
 		if f.KeepAlive {
 			continue
 		}
@@ -206,6 +237,13 @@ func frameSize(f wire.Frame) uint64 {
 }
 
 func (x *Session) handle(f wire.Frame, now time.Time) error {
+	x.turn.stir(x, now)
+	switch isRange := f.Type == wire.TypeRangeRequest || f.Type == wire.TypeRangeData; {
+	case isRange && (!x.ranges || f.Channel == 0):
+		return x.drop(now)
+	case f.Type == wire.TypeRangeData:
+		return x.in.take(f, now)
+	}
 	m, err := wire.Decode(f)
 	if err != nil {
 		return err

@@ -13,13 +13,13 @@ import (
 
 // node is one side of the tests: a store of its own and a peer ID.
 type node struct {
-	t     *testing.T
+	t     testing.TB
 	id    string
 	mem   *storage.Memory
 	store *corestore.Store
 }
 
-func newNode(t *testing.T, id string) *node {
+func newNode(t testing.TB, id string) *node {
 	t.Helper()
 	mem := storage.NewMemory()
 	n := &node{t, id, mem, corestore.New(mem, corestore.MasterKey{byte(len(id)), id[0]})}
@@ -37,7 +37,10 @@ func (n *node) open(address Address, opts ...Option) *Space {
 	return s
 }
 
-func (n *node) party() Party { return Party{PeerID: []byte(n.id), Features: nil} }
+func (n *node) party() Party { return Party{PeerID: []byte(n.id), Features: []string{featureFeeds}} }
+
+// byList is the setup of two sides that tell their sets as plain lists.
+var byList = setup{features: []string{}}
 
 // link is a session between two spaces over net.Pipe.
 type link struct {
@@ -58,6 +61,7 @@ type setup struct {
 	wrapA, wrapB       func(net.Conn) net.Conn
 	silenceA, silenceB time.Duration
 	optsA, optsB       []SessionOption
+	features           []string // of both sides, instead of those of party
 }
 
 func connectWith(t *testing.T, na *node, a *Space, nb *node, b *Space, with setup) *link {
@@ -74,6 +78,9 @@ func connectWith(t *testing.T, na *node, a *Space, nb *node, b *Space, with setu
 	go func() {
 		self := na.party()
 		self.Silence = with.silenceA
+		if with.features != nil {
+			self.Features = with.features
+		}
 		o, err := Initiate(ctx, ca, self, []byte(nb.id), a.Address())
 		if err == nil {
 			err = a.Replicate(ctx, o, with.optsA...)
@@ -84,6 +91,9 @@ func connectWith(t *testing.T, na *node, a *Space, nb *node, b *Space, with setu
 	go func() {
 		self := nb.party()
 		self.Silence = with.silenceB
+		if with.features != nil {
+			self.Features = with.features
+		}
 		o, err := Respond(ctx, cb, self, []byte(na.id), func(tag [32]byte) (Address, bool) {
 			return b.Address(), tag == b.Address().Tag([]byte(na.id), []byte(nb.id))
 		})
@@ -104,7 +114,7 @@ func (l *link) wait() (errA, errB error) {
 	return errA, errB
 }
 
-func within(t *testing.T) context.Context {
+func within(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)

@@ -69,10 +69,15 @@ func (s *Space) writer(name string) (*Feed, error) {
 // admission must verify, unless the space's secret is here to make one. It
 // returns the feed, also when it was in the space before.
 func (s *Space) Add(key hypercore.Key, admission Admission) (*Feed, error) {
+	return s.add(key, admission, false)
+}
+
+// add is Add of a feed that a peer offered, or that its owner wants here.
+func (s *Space) add(key hypercore.Key, admission Admission, offered bool) (*Feed, error) {
 	if err := s.checkFeed(key); err != nil {
 		return nil, err
 	}
-	r := feedRecord{key: key}
+	r := feedRecord{key: key, offered: offered}
 	if s.address.Kind == KindSigned {
 		if s.secret != nil && admission == (Admission{}) {
 			admission = s.secret.Admit(key)
@@ -102,6 +107,7 @@ func (s *Space) addFeed(r feedRecord) (*Feed, error) {
 	if err != nil || !added {
 		return f, err
 	}
+	s.noteHolding(f.Feed)
 	s.mu.Lock()
 	s.changedLocked()
 	tell := s.eventLocked(Event{Kind: FeedAdded, Feed: f})
@@ -129,8 +135,9 @@ func (s *Space) storeFeed(r feedRecord) (f *Feed, added bool, err error) {
 		return f, false, err
 	case closed:
 		return nil, false, ErrClosed
-	case count >= s.maxFeeds:
-		return nil, false, fmt.Errorf("%w: %d", ErrTooMany, s.maxFeeds)
+	}
+	if most := s.maxFeedsFor(r); count >= most {
+		return nil, false, fmt.Errorf("%w: %d", ErrTooMany, most)
 	}
 	r.number = uint64(count)
 	if f, err = s.openFeed(r); err != nil {
@@ -142,6 +149,9 @@ func (s *Space) storeFeed(r feedRecord) (f *Feed, added bool, err error) {
 	if err != nil {
 		f.give()
 		return nil, false, fmt.Errorf("add feed %.8s: %w", dk, err)
+	}
+	if f.ration != nil {
+		s.quota.ration.Charge(f.ration.Used()) // what was in the store before
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -63,11 +63,15 @@ type Space struct {
 	policy   Policy
 	maxFeeds int
 	about    About
+	quota    quota   // its maps and limits are guarded by mu
+	up, down []*Pace // what sessions send and receive passes all of them; set once
 	log      *slog.Logger
 
 	run     func(func(context.Context)) // in a goroutine of the space; set once, called with mu
 	stop    context.CancelFunc          // ends what run started; set once
 	running sync.WaitGroup              // what run started
+
+	holdings holdings
 
 	retiring sync.Mutex // held over I/O by whoever ends the writing of own feeds, or waits for that
 	adding   sync.Mutex // held over I/O by whoever adds a feed
@@ -179,6 +183,9 @@ func Open(store *corestore.Store, address Address, opts ...Option) (*Space, erro
 	err := s.followInstance()
 	if err == nil {
 		err = s.loadSet()
+	}
+	if err == nil {
+		err = s.countStored()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open space %.8s: %w", address.Discovery(), err)
@@ -355,5 +362,8 @@ func (s *Space) Close() error {
 	}
 	s.running.Wait()
 	s.giveBackAll()
+	if s.quota.ration != nil {
+		s.quota.ration.Close()
+	}
 	return nil
 }

@@ -57,5 +57,9 @@ type Opened struct {
 // gives up its stream when it can't prove one.
 const featureHashes = "cobox/hashes/1"
 
+// featureRanges says that blocks are asked for and sent in ranges; see
+// interop/spec/feed.md, "Ranges".
+const featureRanges = "cobox/range/1"
+
 // Features returns the features that this package offers, for Party.
-func Features() []string { return []string{featureHashes} }
+func Features() []string { return []string{featureFeeds, featureHashes, featureRanges} }

@@ -91,6 +91,25 @@ func (t *tap) opens() map[hypercore.DiscoveryKey]int {
 	return opens
 }
 
+// seldom fails unless what was opened is closed, and none of the feeds was opened
+// more than three times: for what was there, and twice for what came later.
+func (t *tap) seldom(tt *testing.T, feeds int) {
+	tt.Helper()
+	total := 0
+	opens := t.opens()
+	for dk, n := range opens {
+		if total += n; n > 3 {
+			tt.Errorf("feed %.8s was opened %d times", dk, n)
+		}
+	}
+	if len(opens) > feeds {
+		tt.Errorf("%d feeds were opened, want %d at the most", len(opens), feeds)
+	}
+	if n := t.count(ofType(wire.TypeClose)); n != total {
+		tt.Errorf("%d Opens and %d Closes were sent", total, n)
+	}
+}
+
 // steady fails unless each feed was opened once and none was closed.
 func (t *tap) steady(tt *testing.T, feeds int) {
 	tt.Helper()

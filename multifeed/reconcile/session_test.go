@@ -85,8 +85,9 @@ func TestOneSidedSets(t *testing.T) {
 // TestLongTurns: what doesn't fit into a turn is said in a later one.
 func TestLongTurns(t *testing.T) {
 	a, b := feeds(0, 20_000), feeds(20_000, 25_000)
+	av, bv := a.set().Snapshot(), b.set().Snapshot()
 	for room := 1; room < 4; room++ {
-		p := newPair(t, a.set().Snapshot(), b.set().Snapshot(), 1)
+		p := newPair(t, av, bv, 1)
 		p.side[0].room, p.side[1].room = room, room
 		p.check(a, b)
 		if turns := p.side[0].spent.turns; turns < 4-room {

@@ -35,6 +35,10 @@ func Decode(f Frame) (Message, error) {
 		return decode(f.Body, "Data", decodeData)
 	case TypeClose:
 		return decode(f.Body, "Close", decodeClose)
+	case TypeRangeRequest:
+		return decode(f.Body, "RangeRequest", decodeRangeRequest)
+	case TypeRangeData:
+		return decode(f.Body, "RangeData", decodeRangeData)
 	case TypeExtension:
 		return decodeExtension(f.Body)
 	}
@@ -191,7 +195,7 @@ func decodeData(f *fields, m *hypercore.Data) {
 		case 2:
 			m.Value = f.bytes("value", MaxFrame)
 		case 3:
-			m.Nodes = appendNode(f, m.Nodes)
+			m.Nodes = appendNode(f, m.Nodes, MaxNodes)
 		case 4:
 			m.Signature = f.exactly("signature", hypercore.SignatureSize)
 		default:
@@ -205,14 +209,14 @@ func decodeData(f *fields, m *hypercore.Data) {
 // hash and size.
 const minNode = 2 + 2 + 34 + 2
 
-// appendNode takes one more node.
-func appendNode(f *fields, nodes []merkle.Node) []merkle.Node {
-	if len(nodes) == MaxNodes {
-		f.fail("nodes", "more than %d", MaxNodes)
+// appendNode takes one more of at most limit nodes.
+func appendNode(f *fields, nodes []merkle.Node, limit int) []merkle.Node {
+	if len(nodes) == limit {
+		f.fail("nodes", "more than %d", limit)
 		return nodes
 	}
 	if nodes == nil { // what follows is mostly nodes
-		nodes = make([]merkle.Node, 0, min(1+len(f.rest)/minNode, MaxNodes))
+		nodes = make([]merkle.Node, 0, min(1+len(f.rest)/minNode, limit))
 	}
 	return append(nodes, decodeNode(f))
 }

@@ -70,7 +70,7 @@ func TestDecodeAccepts(t *testing.T) {
 		{TypeCancel, slices.Concat(field(1, uint64(1)), field(1, uint64(2))), &hypercore.Cancel{Index: 2}},
 		// Unknown fields of every wire type but groups.
 		{TypeCancel, slices.Concat(field(99, uint64(1)), seq, field(7, []byte("x")), []byte{0x4d, 1, 2, 3, 4}, []byte{0x49, 1, 2, 3, 4, 5, 6, 7, 8}), &hypercore.Cancel{Index: 4}},
-		{11, []byte{0xff}, &Unknown{11}},
+		{13, []byte{0xff}, &Unknown{13}},
 		{14, nil, &Unknown{14}},
 	}
 	for i, tt := range tests {
@@ -178,7 +178,7 @@ func TestEncodeRefuses(t *testing.T) {
 		&hypercore.Data{Signature: make([]byte, 63)},
 		&hypercore.Data{Value: make([]byte, MaxFrame)},
 		&hypercore.Extension{ID: MaxSafe + 1},
-		&Unknown{11},
+		&Unknown{13},
 		nil,
 	}
 	for i, m := range tests {
@@ -234,6 +234,10 @@ func FuzzDecode(f *testing.F) {
 	}
 	for _, x := range v.CapturedSession.ResponderFrames {
 		fr := readOne(f, unhex(f, x))
+		f.Add(fr.Type, fr.Body)
+	}
+	for _, x := range rangeFrames {
+		fr := readOne(f, unhex(f, x.frame))
 		f.Add(fr.Type, fr.Body)
 	}
 	f.Fuzz(func(t *testing.T, typ byte, body []byte) {

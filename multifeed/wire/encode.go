@@ -57,6 +57,12 @@ func (e *encoder) message(m Message) (typ byte, err error) {
 	case *hypercore.Data:
 		typ = TypeData
 		e.data(m)
+	case *hypercore.RangeRequest:
+		typ = TypeRangeRequest
+		e.rangeRequest(m)
+	case *hypercore.RangeData:
+		typ = TypeRangeData
+		e.rangeData(m)
 	case *hypercore.Extension:
 		typ = TypeExtension
 		e.safe(m.ID)

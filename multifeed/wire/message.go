@@ -5,27 +5,32 @@
 // before anything is allocated for it.
 package wire
 
-import "github.com/cobox-p2p/cobox-p2p/hypercore"
+import (
+	"github.com/cobox-p2p/cobox-p2p/hypercore"
+	"github.com/cobox-p2p/cobox-p2p/hypercore/merkle"
+)
 
 // Message is what one frame carries: *Open, *Close, *Unknown or one of the
 // pointer types of hypercore.Message.
 type Message any
 
-// Types of messages, the low four bits of a frame's header. The types 11 to 14
-// are not assigned.
+// Types of messages, the low four bits of a frame's header. The types 13 and
+// 14 are not assigned, 11 and 12 only where both sides have the range feature.
 const (
-	TypeOpen      = 0
-	TypeOptions   = 1
-	TypeStatus    = 2
-	TypeHave      = 3
-	TypeUnhave    = 4
-	TypeWant      = 5
-	TypeUnwant    = 6
-	TypeRequest   = 7
-	TypeCancel    = 8
-	TypeData      = 9
-	TypeClose     = 10
-	TypeExtension = 15
+	TypeOpen         = 0
+	TypeOptions      = 1
+	TypeStatus       = 2
+	TypeHave         = 3
+	TypeUnhave       = 4
+	TypeWant         = 5
+	TypeUnwant       = 6
+	TypeRequest      = 7
+	TypeCancel       = 8
+	TypeData         = 9
+	TypeClose        = 10
+	TypeRangeRequest = 11
+	TypeRangeData    = 12
+	TypeExtension    = 15
 )
 
 // Limits of messages, which both Decode and AppendFrame enforce.
@@ -36,6 +41,10 @@ const (
 	// MaxNodes is the most tree nodes in one Data. A proof of the largest tree
 	// has 53 siblings and 53 roots.
 	MaxNodes = 128
+	// MaxRangeBlocks is the most blocks in one RangeData.
+	MaxRangeBlocks = hypercore.MaxRangeBlocks
+	// MaxRangeNodes is the most tree nodes in one RangeData.
+	MaxRangeNodes = merkle.MaxRangeNodes
 	// MaxExtensions is the most extension names in one Options.
 	MaxExtensions = 64
 	// MaxExtensionName is the longest extension name in bytes of UTF-8.

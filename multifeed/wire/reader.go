@@ -37,9 +37,9 @@ type Frame struct {
 	KeepAlive bool
 	Channel   uint64 // the sender's number, at most MaxChannel
 	Type      byte   // 0 to 15
-	// Body belongs to the receiver and is never written to again. Bodies above
-	// 2 KiB have memory of their own, smaller ones share a chunk of at most
-	// 16 KiB, which lives as long as any of them is kept.
+	// Body belongs to the receiver and is never written to again, unless he gives
+	// it to Recycle. Bodies above 2 KiB have memory of their own, smaller ones
+	// share a chunk of at most 16 KiB, which lives as long as any of them is kept.
 	Body []byte
 }
 
@@ -104,7 +104,7 @@ func (r *Reader) frame() (Frame, error) {
 	if header>>4 > MaxChannel {
 		return Frame{}, &FormatError{"frame", "header", fmt.Sprintf("channel %d, at most %d", header>>4, MaxChannel)}
 	}
-	body, err := r.take(int(length) - size)
+	body, err := r.takeBody(byte(header&15), int(length)-size)
 	if err != nil {
 		return Frame{}, noEOF(err)
 	}
@@ -161,6 +161,38 @@ func (r *Reader) take(n int) ([]byte, error) {
 	r.lent = r.lent || n > 0
 	return body, nil
 }
+
+// takeBody is take for a frame of type typ.
+func (r *Reader) takeBody(typ byte, n int) ([]byte, error) {
+	if typ != TypeRangeData || n < pooledFrom || n > rangeBody {
+		return r.take(n)
+	}
+	body, have := spare(), 0
+	if body == nil {
+		// No memory is taken for what is announced and doesn't come.
+		first, err := r.takeLarge(pooledFrom)
+		if err != nil {
+			return nil, err
+		}
+		body = Borrow()
+		have = copy(body[:n], first)
+	}
+	body = body[:n]
+	ahead := copy(body[have:], r.chunk[r.r:r.w])
+	r.r += ahead
+	for have += ahead; have < n; {
+		m, err := r.read(body[have:])
+		if err != nil {
+			Recycle(body)
+			return nil, err
+		}
+		have += m
+	}
+	return body, nil
+}
+
+// Buffered returns how many bytes are read ahead.
+func (r *Reader) Buffered() int { return r.w - r.r }
 
 // takeLarge reads n bytes into memory of their own, which grows as they come.
 func (r *Reader) takeLarge(n int) ([]byte, error) {
