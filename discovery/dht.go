@@ -33,6 +33,12 @@ const (
 	diverseInTable   = 3
 )
 
+// privateAlpha is how many nodes of a private DHT a lookup asks at once. There any
+// node may know the record, and each that isn't connected costs a dial: with more,
+// the dials hold up the peer that was found. It is above the usual 3, for some of a
+// closed group's nodes are often away.
+const privateAlpha = 5
+
 // ErrDHTOff is returned by NewDHT for DHTOff.
 var ErrDHTOff = errors.New("discovery: the DHT is switched off")
 
@@ -119,6 +125,7 @@ func NewDHT(h host.Host, c DHTConfig) (*dht.IpfsDHT, error) {
 		opts = []dht.Option{
 			dht.ProtocolPrefix(c.Prefix), dht.Mode(dht.ModeServer),
 			dht.DisableValues(), // nothing here stores any
+			dht.Concurrency(privateAlpha),
 		}
 	case DHTPublic:
 		opts = []dht.Option{

@@ -7,11 +7,13 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// When a key is looked up. An idle topic costs one lookup in MaxLookupInterval;
-// who joins later finds this node by its announcement without any.
+// When a key is looked up. An idle topic costs one lookup in MaxLookupInterval, or
+// less where there are so many that the node would do one in less than
+// LookupSpacing; who joins later finds this node by its announcement without any.
 const (
 	MinLookupInterval = 30 * time.Second
 	MaxLookupInterval = 15 * time.Minute
+	LookupSpacing     = 5 * time.Second
 	MinRefresh        = 15 * time.Second // between the beginnings of two lookups
 	MinLookupBackoff  = time.Second      // after one that failed
 )
@@ -55,6 +57,9 @@ func (t *Topic) lookupOnce(ctx context.Context) time.Time {
 	}
 	t.lookup.ended(err, now)
 	t.tellLocked()
+	if t.mode.Announce && t.announce.Tries == 0 && t.rv.routing != nil {
+		t.rv.jobs.ask(t.announcing, now)
+	}
 	if err != nil {
 		t.rv.complain("lookup failed", t.key, err, t.lookup.Failures)
 		return now.Add(backoff(t.lookup.Failures, MinLookupBackoff, MaxLookupInterval))
@@ -63,7 +68,7 @@ func (t *Topic) lookupOnce(ctx context.Context) time.Time {
 		t.interval = MinLookupInterval
 	}
 	next := now.Add(jitter(t.interval))
-	t.interval = min(2*t.interval, MaxLookupInterval)
+	t.interval = min(2*t.interval, max(MaxLookupInterval, time.Duration(t.rv.count.Load())*LookupSpacing))
 	return next
 }
 
@@ -74,9 +79,10 @@ func (t *Topic) beginLookup(now time.Time) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	soonest := t.lookup.Began.Add(MinRefresh)
-	if !t.lookup.Began.IsZero() && t.lookup.Err == nil && soonest.After(now) {
+	if !t.again && !t.lookup.Began.IsZero() && t.lookup.Err == nil && soonest.After(now) {
 		return soonest
 	}
+	t.again = false
 	t.lookup.Began = now
 	return time.Time{}
 }

@@ -19,7 +19,8 @@ type Option func(*config) error
 type config struct {
 	log       *slog.Logger
 	routing   routing.ContentRouting
-	tableSize func() int // entries of the routing table, nil when unknown
+	tableSize func() int              // entries of the routing table, nil when unknown
+	sweeper   func() (sweeper, error) // nil: the routing has none
 	book      *Book
 	static    []peer.AddrInfo
 	mdns      bool
@@ -39,6 +40,7 @@ func WithRouting(r routing.ContentRouting) Option {
 		}
 		c.routing = r
 		c.tableSize = tableSizeOf(r)
+		c.sweeper = sweepOf(r)
 		return nil
 	}
 }

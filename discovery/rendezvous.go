@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -36,7 +37,8 @@ type Rendezvous struct {
 	log       *slog.Logger
 	routing   routing.ContentRouting // nil when off
 	tableSize func() int             // nil when unknown
-	book      *Book                  // nil when off
+	sweep     sweep
+	book      *Book // nil when off
 	static    []peer.AddrInfo
 	found     func(Candidate)
 	lan       *lan // nil when off
@@ -53,6 +55,7 @@ type Rendezvous struct {
 
 	mu     sync.Mutex
 	topics map[[32]byte]*Topic // nil when closed
+	count  atomic.Int64        // of topics, for who must not take mu
 }
 
 // New starts a rendezvous on h, which stays the caller's: it is closed after
@@ -70,6 +73,7 @@ func New(h host.Host, opts ...Option) (*Rendezvous, error) {
 		book: c.book, static: c.static, found: c.found,
 		jobs: newSchedule(), stop: stop, topics: make(map[[32]byte]*Topic),
 	}
+	r.sweep.make = c.sweeper
 	if err := r.startWatch(ctx, c.settle); err != nil {
 		stop()
 		return nil, err
@@ -120,6 +124,7 @@ func (r *Rendezvous) Join(key [32]byte, mode Mode, found func(Candidate)) (*Topi
 		return nil, ErrTooManyTopics
 	}
 	r.topics[key] = t
+	r.count.Add(1)
 	t.Update(mode)
 	return t, nil
 }
@@ -147,6 +152,7 @@ func (r *Rendezvous) forget(t *Topic) {
 	defer r.mu.Unlock()
 	if r.topics[t.key] == t {
 		delete(r.topics, t.key)
+		r.count.Add(-1)
 	}
 }
 
@@ -171,8 +177,9 @@ func (r *Rendezvous) Close() error {
 		if r.lan != nil {
 			r.lan.stop()
 		}
+		err = r.sweep.close()
 		if r.book != nil {
-			err = r.book.Flush()
+			err = errors.Join(err, r.book.Flush())
 		}
 	})
 	return err

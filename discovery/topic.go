@@ -39,6 +39,8 @@ type Topic struct {
 	known    map[peer.ID]struct{}
 	offered  uint64
 	recalled time.Time // when the book was last asked
+	swept    bool      // the sweeper announces it again
+	again    bool      // the next lookup need not wait for MinRefresh
 }
 
 func newTopic(r *Rendezvous, key [32]byte, found func(Candidate)) *Topic {
@@ -59,19 +61,31 @@ func (t *Topic) Key() [32]byte { return t.key }
 // what is switched off stops at once, but an announcement that was made stays
 // with the DHT's nodes until it expires, up to two days later.
 func (t *Topic) Update(mode Mode) {
+	if t.update(mode) {
+		t.unsweep()
+	}
+}
+
+// update says whether the sweeper must be told that the key is announced no more.
+func (t *Topic) update(mode Mode) (unsweep bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.left {
-		return
+		return false
 	}
 	was := t.mode
 	t.mode = mode
 	now := time.Now()
 	if mode.Announce != was.Announce {
+		unsweep, t.swept = t.swept, false
 		t.announce = Round{}
 		t.rv.jobs.park(t.announcing)
 		if mode.Announce && t.rv.routing != nil {
-			t.rv.jobs.ask(t.announcing, now)
+			at := now
+			if mode.Lookup && !was.Lookup {
+				at = now.Add(announceHold) // or when the lookup is through
+			}
+			t.rv.jobs.ask(t.announcing, at)
 		}
 	}
 	if mode.Lookup != was.Lookup {
@@ -83,6 +97,7 @@ func (t *Topic) Update(mode Mode) {
 		}
 	}
 	t.tellLocked()
+	return unsweep
 }
 
 // Mode returns what is done for the key.
@@ -113,7 +128,7 @@ func (t *Topic) Refresh() {
 func (t *Topic) renew(at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.left || !t.mode.Announce || t.rv.routing == nil {
+	if t.left || t.swept || !t.mode.Announce || t.rv.routing == nil {
 		return
 	}
 	t.rv.jobs.ask(t.announcing, at)
@@ -193,11 +208,16 @@ func (t *Topic) Leave() {
 	t.foundMu.Lock()
 	t.mu.Lock()
 	t.left = true
+	unsweep := t.swept
+	t.swept = false
 	t.rv.jobs.drop(t.announcing)
 	t.rv.jobs.drop(t.looking)
 	t.tellLocked()
 	t.mu.Unlock()
 	t.foundMu.Unlock()
+	if unsweep {
+		t.unsweep()
+	}
 	t.rv.forget(t)
 }
 

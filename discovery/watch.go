@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/multiformats/go-multiaddr"
+	"github.com/multiformats/go-multihash"
 )
 
 // How the rendezvous answers changes of the network.
@@ -161,9 +162,16 @@ func (r *Rendezvous) renewAll(context.Context) time.Time {
 	if at := r.watch.renewals.take(now); at.After(now) {
 		return at
 	}
+	var swept []multihash.Multihash
 	for _, t := range r.Topics() {
+		if t.isSwept() {
+			swept = append(swept, t.cid.Hash())
+		}
 		t.renew(now)
 		t.stir()
+	}
+	if err := r.sweep.again(swept); err != nil {
+		r.log.Debug("announcing by sweeps failed", "err", err)
 	}
 	return time.Time{}
 }

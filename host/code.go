@@ -40,6 +40,7 @@ type pace struct {
 var (
 	paceOrderly   = &pace{base: 30 * time.Second}                              // the peer closed, left or stops
 	paceDuplicate = &pace{base: time.Second}                                   // the peer has another stream
+	paceTurn      = &pace{base: time.Second, most: time.Minute}                // another space needs the room
 	paceNetwork   = &pace{base: time.Second, most: 10 * time.Minute}           // the way to the peer, or either side's trouble
 	paceRefused   = &pace{base: time.Minute, most: time.Hour}                  // the peer does not want us, or doesn't know the space
 	paceFault     = &pace{base: 30 * time.Second, most: time.Hour, bars: true} // the peer broke the rules
@@ -50,11 +51,11 @@ var (
 	receivedPaces = map[multifeed.Code]*pace{
 		multifeed.CodeNone: paceNetwork, multifeed.CodeDuplicate: paceDuplicate,
 		multifeed.CodeLeft: paceOrderly, multifeed.CodeShutdown: paceOrderly, multifeed.CodeFork: paceOrderly,
-		multifeed.CodeRefused: paceRefused, multifeed.CodePolicy: paceRefused, multifeed.CodeVersion: paceRefused,
+		multifeed.CodeTurn: paceTurn, multifeed.CodeRefused: paceRefused, multifeed.CodePolicy: paceRefused, multifeed.CodeVersion: paceRefused,
 		multifeed.CodeProtocol: paceRefused, multifeed.CodeProof: paceRefused, multifeed.CodeLimit: paceRefused,
 	}
 	ownPaces = map[multifeed.Code]*pace{
-		multifeed.CodeDuplicate: paceDuplicate, multifeed.CodeLeft: paceOrderly, multifeed.CodeShutdown: paceOrderly, multifeed.CodeFork: paceOrderly,
+		multifeed.CodeTurn: paceTurn, multifeed.CodeDuplicate: paceDuplicate, multifeed.CodeLeft: paceOrderly, multifeed.CodeShutdown: paceOrderly, multifeed.CodeFork: paceOrderly,
 		multifeed.CodeRefused: paceRefused, multifeed.CodePolicy: paceRefused, multifeed.CodeVersion: paceRefused,
 		multifeed.CodeProtocol: paceFault, multifeed.CodeProof: paceFault, multifeed.CodeLimit: paceFault,
 	}
@@ -97,6 +98,7 @@ var words = map[multifeed.Code]string{
 	multifeed.CodeProof:     "the peer says that this node sent something invalid",
 	multifeed.CodePolicy:    "the peer's owner does not want this node",
 	multifeed.CodeShutdown:  "the peer stops",
+	multifeed.CodeTurn:      "the peer has no room for the space now",
 	multifeed.CodeFork:      "the peer holds another history of a feed, whose writer signed both",
 
 	multifeed.Code(network.StreamResourceLimitExceeded): "the peer has no resources left for another stream",

@@ -27,7 +27,7 @@ const localTCP = "/ip4/127.0.0.1/tcp/0"
 
 // node is one side of the tests: a host, a store and a networker.
 type node struct {
-	t     *testing.T
+	t     testing.TB
 	host  host.Host
 	store *corestore.Store
 	net   *Networker
@@ -35,14 +35,14 @@ type node struct {
 
 // checkLeaks fails the test when a goroutine that it started outlives it. It is
 // called first, so that it looks last.
-func checkLeaks(t *testing.T) {
+func checkLeaks(t testing.TB) {
 	t.Helper()
 	running := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, running) })
 }
 
 // newKeys returns n identities whose peer IDs are in rising order.
-func newKeys(t *testing.T, n int) []crypto.PrivKey {
+func newKeys(t testing.TB, n int) []crypto.PrivKey {
 	t.Helper()
 	var keys []crypto.PrivKey
 	var last peer.ID
@@ -63,7 +63,7 @@ func newKeys(t *testing.T, n int) []crypto.PrivKey {
 	return keys
 }
 
-func newTestHost(t *testing.T, key crypto.PrivKey, more ...HostOption) host.Host {
+func newTestHost(t testing.TB, key crypto.PrivKey, more ...HostOption) host.Host {
 	t.Helper()
 	opts := []HostOption{WithListen(localTCP), WithoutPortMapping()}
 	if key != nil {
@@ -77,12 +77,12 @@ func newTestHost(t *testing.T, key crypto.PrivKey, more ...HostOption) host.Host
 	return h
 }
 
-func newNode(t *testing.T, key crypto.PrivKey, opts ...Option) *node {
+func newNode(t testing.TB, key crypto.PrivKey, opts ...Option) *node {
 	t.Helper()
 	return newNodeOn(t, newTestHost(t, key), opts...)
 }
 
-func newNodeOn(t *testing.T, h host.Host, opts ...Option) *node {
+func newNodeOn(t testing.TB, h host.Host, opts ...Option) *node {
 	t.Helper()
 	mem := storage.NewMemory()
 	var master corestore.MasterKey
@@ -126,7 +126,7 @@ func (n *node) join(secret multifeed.Secret, opts ...JoinOption) *Membership {
 }
 
 // within returns a context that outlasts every step that works.
-func within(t *testing.T) context.Context {
+func within(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
@@ -135,12 +135,12 @@ func within(t *testing.T) context.Context {
 
 // events records what a networker tells, in order.
 type events struct {
-	t     *testing.T
+	t     testing.TB
 	queue chan Event
 	seen  []Event
 }
 
-func watchEvents(t *testing.T, n *Networker) *events {
+func watchEvents(t testing.TB, n *Networker) *events {
 	t.Helper()
 	e := &events{t: t, queue: make(chan Event, 10_000)}
 	t.Cleanup(n.Notify(func(v Event) { e.queue <- v }))
@@ -192,7 +192,7 @@ func (e *events) list() (s string) {
 }
 
 // write appends a block to the space's feed "log" of this node.
-func write(t *testing.T, s *multifeed.Space, block string) hypercore.Key {
+func write(t testing.TB, s *multifeed.Space, block string) hypercore.Key {
 	t.Helper()
 	w, err := s.Writer("log")
 	if err != nil {
@@ -205,7 +205,7 @@ func write(t *testing.T, s *multifeed.Space, block string) hypercore.Key {
 }
 
 // expect waits for a block of another node's feed.
-func expect(t *testing.T, s *multifeed.Space, feed hypercore.Key, seq uint64, want string) {
+func expect(t testing.TB, s *multifeed.Space, feed hypercore.Key, seq uint64, want string) {
 	t.Helper()
 	ctx := within(t)
 	for f := range s.Watch(ctx) {
@@ -229,7 +229,7 @@ type meet struct {
 }
 
 // newMeeting returns what two hosts are given.
-func newMeeting(t *testing.T) meet {
+func newMeeting(t testing.TB) meet {
 	t.Helper()
 	g, err := conngater.NewBasicConnectionGater(nil)
 	if err != nil {

@@ -17,9 +17,14 @@ import (
 type link struct {
 	id    peer.ID
 	since time.Time
-	// Guarded by Networker.mu. Invariant: one of the two is not nil.
-	cur   *run        // the stream that stays
-	grace *time.Timer // set while the other side's word for a better stream holds
+	// Guarded by Networker.mu. Invariant: one of the three is not nil.
+	cur    *run        // the stream that stays
+	grace  *time.Timer // set while the other side's word for a better stream holds
+	parked *parking    // set while the session makes room for another space
+	stalls int         // sessions in a row that came to nothing before they were parked
+	// turnedAway is when a stream was last ended in favour of the one that stays.
+	// The other side opened it in vain if it had ended that one to make room.
+	turnedAway time.Time
 }
 
 // run is a stream whose both ends proved to know the space.
@@ -30,13 +35,15 @@ type run struct {
 	opened  *multifeed.Opened
 	limited bool
 	byHand  bool
+	began   time.Time
 	ctx     context.Context
 	end     context.CancelCauseFunc
 	session atomic.Pointer[multifeed.Session] // nil before it began
+	parting bool                              // guarded by Networker.mu: this side has ended it to make room
 }
 
 func (m *Membership) newRun(s network.Stream, o *multifeed.Opened) *run {
-	r := &run{m: m, id: s.Conn().RemotePeer(), stream: s, opened: o, limited: s.Conn().Stat().Limited}
+	r := &run{m: m, id: s.Conn().RemotePeer(), stream: s, opened: o, limited: s.Conn().Stat().Limited, began: time.Now()}
 	r.ctx, r.end = context.WithCancelCause(m.ctx)
 	return r
 }
@@ -61,6 +68,11 @@ func (r *run) beats(old *run) bool {
 // and why; errDuplicate, that a better one is.
 func (m *Membership) install(r *run) error {
 	n := m.n
+	if !r.opened.Initiator {
+		if err := n.admitTurn(m, r.id); err != nil {
+			return err
+		}
+	}
 	defer n.tell()
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -81,7 +93,8 @@ func (m *Membership) install(r *run) error {
 		n.eventLocked(Event{Kind: PeerAdded, Membership: m, Peer: r.id})
 	}
 	if l.cur != nil {
-		if !r.beats(l.cur) {
+		if !l.cur.parting && !r.beats(l.cur) {
+			l.turnedAway = time.Now()
 			return errDuplicate
 		}
 		l.cur.end(errDuplicate)
@@ -90,7 +103,9 @@ func (m *Membership) install(r *run) error {
 		l.grace.Stop()
 		l.grace = nil
 	}
+	m.unparkLocked(l)
 	l.cur = r
+	n.roomLocked(r.id).runs[r] = struct{}{}
 	return nil
 }
 
@@ -102,7 +117,6 @@ func (m *Membership) protection() string { return "cobox/" + hex.EncodeToString(
 func (r *run) replicate() {
 	defer r.end(nil)
 	m := r.m
-	began := time.Now()
 	m.n.note(r)
 	opts := []multifeed.SessionOption{func(x *multifeed.Session) { r.session.Store(x) }}
 	if r.limited {
@@ -111,7 +125,8 @@ func (r *run) replicate() {
 	err := m.space.Replicate(r.ctx, r.opened, opts...)
 	finish(r.stream, err)
 	m.n.tally.ended(err)
-	m.ended(r, err, time.Since(began))
+	m.ended(r, err, time.Since(r.began))
+	m.n.vacate(r)
 }
 
 // finish ends a stream with the code of err, orderly when that is nil.
@@ -143,9 +158,14 @@ func (m *Membership) ended(r *run, err error, lasted time.Duration) {
 		m.offers.later(r.id, duplicateGrace)
 		return
 	}
+	if v == paceTurn && !m.left {
+		m.parkLocked(l, r)
+		n.mu.Unlock()
+		return
+	}
 	why := err
 	switch v {
-	case paceOrderly, paceDuplicate:
+	case paceOrderly, paceDuplicate, paceTurn:
 		why = nil
 	default:
 		n.eventLocked(Event{Kind: ReplicationError, Membership: m, Peer: r.id, Err: err})
@@ -172,6 +192,7 @@ func (m *Membership) expire(l *link) {
 }
 
 func (m *Membership) unlinkLocked(l *link, err error) {
+	m.unparkLocked(l)
 	delete(m.links, l.id)
 	m.n.host.ConnManager().Unprotect(l.id, m.protection())
 	m.n.eventLocked(Event{Kind: PeerRemoved, Membership: m, Peer: l.id, Err: err})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -27,11 +28,15 @@ type Membership struct {
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup // entered under n.mu, and only while not left
 
+	newsAt atomic.Int64 // since Networker.began, when something came that peers of the space lack
+	parked atomic.Int32 // links that are parked
+
 	// Guarded by n.mu.
 	left  bool
 	mode  discovery.Mode
 	topic *discovery.Topic // nil without a rendezvous, and before start
 	news  *news            // nil without gossip, and before start
+	deaf  func()           // ends the events of the space; nil before start
 	links map[peer.ID]*link
 }
 
@@ -47,6 +52,11 @@ func newMembership(n *Networker, space *multifeed.Space, j joinOptions) *Members
 
 // start begins to announce and to look for peers.
 func (m *Membership) start() error {
+	deaf := m.space.Notify(m.noted)
+	if !m.keep(func() { m.deaf = deaf }) {
+		deaf()
+		return ErrLeft
+	}
 	if r := m.n.options.rendezvous; r != nil {
 		topic, err := r.Join(m.key, m.mode, m.found)
 		if err != nil {
@@ -152,7 +162,8 @@ func (m *Membership) Flushed(ctx context.Context) error {
 	return m.offers.settled(ctx, m.ctx)
 }
 
-// Refresh looks for peers again and tries those whose time has not come.
+// Refresh looks for peers again and tries those whose time has not come. Parked
+// sessions come back.
 func (m *Membership) Refresh() {
 	m.n.mu.Lock()
 	topic := m.topic
@@ -160,6 +171,7 @@ func (m *Membership) Refresh() {
 	if topic != nil {
 		topic.Refresh()
 	}
+	m.unparkAll()
 	m.offers.hurry()
 }
 
@@ -178,15 +190,20 @@ func (m *Membership) leave(cause error) {
 	n.mu.Lock()
 	first := !m.left
 	m.left = true
-	topic, news := m.topic, m.news
+	topic, news, deaf := m.topic, m.news, m.deaf
 	for _, l := range m.links {
 		if l.cur == nil {
-			l.grace.Stop()
+			if l.grace != nil {
+				l.grace.Stop()
+			}
 			m.unlinkLocked(l, nil)
 		}
 	}
 	n.mu.Unlock()
 	m.stop(cause)
+	if deaf != nil {
+		deaf()
+	}
 	if topic != nil {
 		topic.Leave()
 	}
@@ -215,6 +232,8 @@ func (m *Membership) lacks(id peer.ID, byHand bool) bool {
 		return false
 	case l == nil:
 		return byHand || len(m.links) < m.maxPeers
+	case l.parked != nil:
+		return l.parked.owed || byHand
 	case l.cur == nil:
 		return true
 	}
@@ -240,6 +259,8 @@ type Status struct {
 	Mode       discovery.Mode
 	Rendezvous *discovery.Status // nil without a rendezvous
 	Peers      int               // with which there is a session
+	Parked     int               // peers whose sessions rest, to come back with the first news; see Turns
+	Waiting    int               // peers with which the space waits for room
 	MaxPeers   int
 	Candidates int   // peers remembered for offering them the space
 	Tries      []Try // of at most 64 of them, the latest first
@@ -259,7 +280,17 @@ type Try struct {
 // Status returns a snapshot.
 func (m *Membership) Status() Status {
 	m.n.mu.Lock()
-	s := Status{Space: m.key, Mode: m.mode, Peers: len(m.links), MaxPeers: m.maxPeers}
+	s := Status{Space: m.key, Mode: m.mode, MaxPeers: m.maxPeers}
+	for _, t := range m.appendTurnsLocked(nil) {
+		switch t.State {
+		case TurnOpen:
+			s.Peers++
+		case TurnParked:
+			s.Parked++
+		case TurnWaiting:
+			s.Waiting++
+		}
+	}
 	topic := m.topic
 	m.n.mu.Unlock()
 	if topic != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -49,6 +50,7 @@ type Networker struct {
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup // entered under mu, and only while not closed
 
+	began    time.Time
 	gate     *gate
 	slots    chan struct{} // one for each peer that is being dialled or offered a space
 	contacts *offers       // peers that were found for no space in particular
@@ -58,6 +60,7 @@ type Networker struct {
 	closed   bool
 	spaces   map[hypercore.DiscoveryKey]*Membership
 	searches map[peer.ID]*search
+	rooms    map[peer.ID]*room
 	watchers map[*watcher]struct{}
 	events   []Event // not told yet
 	drains   bool    // some goroutine is telling events
@@ -75,10 +78,12 @@ func New(h host.Host, opts ...Option) (*Networker, error) {
 	n := &Networker{
 		host: h, options: o, log: o.log,
 		self:     multifeed.Party{PeerID: []byte(h.ID()), Features: multifeed.Features()},
+		began:    time.Now(),
 		gate:     newGate(),
 		slots:    make(chan struct{}, MaxDials),
 		spaces:   map[hypercore.DiscoveryKey]*Membership{},
 		searches: map[peer.ID]*search{},
+		rooms:    map[peer.ID]*room{},
 		watchers: map[*watcher]struct{}{},
 	}
 	rand.Read(n.self.Process[:])

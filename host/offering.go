@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -53,10 +54,37 @@ func (n *Networker) dial(ctx context.Context, p peer.AddrInfo) error {
 	ctx, cancel := context.WithTimeout(overLimited(ctx), DialTimeout)
 	defer cancel()
 	if err := n.host.Connect(ctx, p); err != nil {
-		return fmt.Errorf("dial: %w", err)
+		return &dialError{err}
 	}
 	return nil
 }
+
+// maxDialDetails is how many of the addresses that failed a dialError names.
+const maxDialDetails = 3
+
+// dialError is what libp2p says of a dial that failed, in one line: libp2p names
+// each address in a line of its own.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string {
+	lines := strings.Split(e.err.Error(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimPrefix(strings.TrimSpace(lines[i]), "* ")
+	}
+	text := "dial: " + lines[0]
+	for i, line := range lines[1:] {
+		if i == maxDialDetails {
+			return fmt.Sprintf("%s and %d more", text, len(lines)-1-i)
+		}
+		if i > 0 {
+			text += ";"
+		}
+		text += " " + line
+	}
+	return text
+}
+
+func (e *dialError) Unwrap() error { return e.err }
 
 // clearDialBackoff makes the swarm dial addresses again that failed shortly
 // before: a person asks for it.
@@ -97,6 +125,14 @@ func spoken(err error) error {
 // offer dials a peer and offers it the space. It returns nil when there is a
 // session, whoever opened it.
 func (m *Membership) offer(ctx context.Context, p peer.AddrInfo, byHand bool) error {
+	err := m.openSession(ctx, p, byHand)
+	if err != nil && !errors.Is(err, errWaits) {
+		m.lost(p.ID, err)
+	}
+	return err
+}
+
+func (m *Membership) openSession(ctx context.Context, p peer.AddrInfo, byHand bool) error {
 	n := m.n
 	if err := n.checkPeer(p.ID); err != nil {
 		return err
@@ -104,6 +140,10 @@ func (m *Membership) offer(ctx context.Context, p peer.AddrInfo, byHand bool) er
 	if err := n.dial(ctx, p); err != nil {
 		return err
 	}
+	if err := n.takeTurn(ctx, m, p.ID, byHand); err != nil {
+		return err
+	}
+	defer n.endTurn(p.ID)
 	s, err := n.open(ctx, p.ID, serviceMultifeed)
 	if err != nil {
 		return err

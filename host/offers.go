@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -145,7 +146,7 @@ func (o *offers) attempt(ctx context.Context, f *offer) {
 	o.mu.Lock()
 	f.busy = false
 	o.busy--
-	if needed {
+	if needed && !errors.Is(err, errWaits) {
 		o.judgeLocked(f, err, time.Now())
 	}
 	f.fresh = false

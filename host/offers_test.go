@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -269,6 +270,22 @@ func TestW19FloodOfCandidates(t *testing.T) {
 			t.Errorf("one space holds %d of %d slots", len(d.slots), MaxDials)
 		}
 	})
+}
+
+func TestDialErrorIsOneLine(t *testing.T) {
+	cause := errors.New("failed to dial: all dials failed\n  * [/ip4/192.0.2.1/tcp/1] refused\n  * [/ip4/192.0.2.2/tcp/1] no route")
+	err := error(&dialError{cause})
+	want := "dial: failed to dial: all dials failed [/ip4/192.0.2.1/tcp/1] refused; [/ip4/192.0.2.2/tcp/1] no route"
+	if err.Error() != want || !errors.Is(err, cause) {
+		t.Errorf("got %q, want %q", err, want)
+	}
+	many := errors.New("failed" + strings.Repeat("\n  * refused", maxDialDetails+2))
+	if got, want := (&dialError{many}).Error(), "dial: failed refused; refused; refused and 2 more"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := (&dialError{errors.New("no addresses")}).Error(); got != "dial: no addresses" {
+		t.Errorf("got %q", got)
+	}
 }
 
 func TestSettled(t *testing.T) {

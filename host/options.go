@@ -22,6 +22,7 @@ type options struct {
 	authenticate func(peer.ID) error
 	metrics      prometheus.Registerer // nil when off
 	maxPeers     int
+	turns        turnRules
 }
 
 func defaults() options {
@@ -29,6 +30,7 @@ func defaults() options {
 		log:          slog.New(slog.DiscardHandler),
 		authenticate: func(peer.ID) error { return nil },
 		maxPeers:     MaxPeers,
+		turns:        defaultTurns,
 	}
 }
 

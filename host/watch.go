@@ -64,6 +64,7 @@ func (w *watch) handle(e any) {
 			n.upgrade(e.Peer)
 		case network.NotConnected:
 			n.forgetSearch(e.Peer)
+			n.dropParked(e.Peer)
 		}
 	}
 }
