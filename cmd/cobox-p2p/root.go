@@ -119,7 +119,7 @@ func (c *cli) root() *cobra.Command {
 	}
 	root.AddCommand(
 		c.initCommand(), c.runCommand(), c.spaceCommand(), c.appendCommand(), c.readCommand(), c.bundleCommand(),
-		c.connectCommand(), c.peersCommand(), c.statusCommand(), c.syncCommand(), c.verifyCommand(), c.legacyCommand(), c.forkCommand(), c.demoCommand(),
+		c.connectCommand(), c.peersCommand(), c.statusCommand(), c.syncCommand(), c.limitCommand(), c.blockCommand(), c.verifyCommand(), c.legacyCommand(), c.forkCommand(), c.demoCommand(),
 	)
 	return root
 }

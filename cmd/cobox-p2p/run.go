@@ -21,6 +21,7 @@ import (
 type runFlags struct {
 	listen, bootstrap, connect, relay []string
 	dht, logLevel                     string
+	limits                            limitFlags
 	mdns, announce, relayService      bool
 	untilStdinEnds                    bool
 }
@@ -33,7 +34,13 @@ func (c *cli) runCommand() *cobra.Command {
 		Long: "Runs the node of the data folder in the foreground. When it is ready it prints one line with its peer ID and its addresses.\n" +
 			"It ends in order with SIGINT or SIGTERM, and at once with a second one.",
 		Args: takes(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			change, _, err := f.limits.change(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			return c.run(cmd.Context(), f, change)
+		},
 	}
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.listen, "listen", nil, "`multiaddr` to listen on, can be repeated (default all interfaces, any free port)")
@@ -44,6 +51,9 @@ func (c *cli) runCommand() *cobra.Command {
 	fl.BoolVar(&f.announce, "announce", false, "announce new feeds and blocks by gossip; gossip peers then see which topics this node holds")
 	fl.StringArrayVar(&f.relay, "relay", nil, "`multiaddr` of a relay to be reachable through, can be repeated, or auto to find relays in the DHT")
 	fl.BoolVar(&f.relayService, "relay-service", false, "relay connections for others when this node is reachable from everywhere")
+	fl.StringVar(&f.limits.up, "up", "", "limit of the `rate` of what is sent, for this run (default that of limit)")
+	fl.StringVar(&f.limits.down, "down", "", "limit of the `rate` of what is received, for this run (default that of limit)")
+	fl.StringVar(&f.limits.bytes, "bytes", "", "limit of the `size` of all blocks stored, for this run (default that of limit)")
 	fl.StringVar(&f.logLevel, "log-level", "warn", "what is logged to standard error: debug, info, warn or error")
 	fl.BoolVar(&f.untilStdinEnds, "until-stdin-ends", false, "end when standard input ends")
 	fl.MarkHidden("until-stdin-ends")
@@ -112,7 +122,7 @@ type Ready struct {
 	Addresses []string `json:"addresses"` // each ends in /p2p/ and the peer ID
 }
 
-func (c *cli) run(ctx context.Context, f runFlags) error {
+func (c *cli) run(ctx context.Context, f runFlags, limits node.LimitChange) error {
 	log, err := f.logger(c.err)
 	if err != nil {
 		return err
@@ -121,6 +131,7 @@ func (c *cli) run(ctx context.Context, f runFlags) error {
 	if err != nil {
 		return err
 	}
+	config.Limits = limits
 	gologshim.SetDefaultHandler(log.Handler())
 	folder, err := node.OpenFolder(c.dir)
 	if err != nil {

@@ -92,8 +92,24 @@ func printStatus(w io.Writer, s node.Status) {
 			continue
 		}
 		fmt.Fprintf(w, "  discovery key\t%s\n  announced\t%s\n  looked up\t%s\n", o.DiscoveryKey, roundText(o.Discovery.Announce), roundText(o.Discovery.Lookup))
-		for _, p := range o.Peers {
-			fmt.Fprintf(w, "  peer\t%s\n", p)
+		for _, x := range o.Sessions {
+			fmt.Fprintf(w, "  peer\t%s\t%s\n", x.PeerID, sessionText(x))
+		}
+		for _, p := range o.Parked {
+			fmt.Fprintf(w, "  parked\t%s, until there is news\n", p)
+		}
+		for _, p := range o.Waiting {
+			fmt.Fprintf(w, "  waiting\t%s, for a turn on its connection\n", p)
+		}
+		if o.Limits != nil {
+			fmt.Fprintf(w, "  limits\tup %s, down %s, bytes %s, %s stored: see limit\n", rateText(o.Limits.Up, o.Limits.UpNow),
+				rateText(o.Limits.Down, o.Limits.DownNow), limitText(o.Limits.Bytes, sizeText), sizeText(o.Limits.Stored))
+		}
+		for _, r := range o.Refused {
+			fmt.Fprintf(w, "  refused\t%.8s of %s: %s\n", r.Feed, r.PeerID, r.Text)
+		}
+		for _, r := range o.RefusedBy {
+			fmt.Fprintf(w, "  refused by\t%s: %.8s: %s (%s)\n", r.PeerID, r.Feed, r.Text, r.Code)
 		}
 		for _, t := range o.Tries {
 			if t.Why != "" {
@@ -104,6 +120,28 @@ func printStatus(w io.Writer, s node.Status) {
 			fmt.Fprintf(w, "  feed\t%s\twriter %s\t%s\n", f.Key, f.Writer, feedText(f))
 		}
 	}
+}
+
+// sessionText says what a peer and this node lack of each other, how fast that
+// changes, and how long it takes.
+func sessionText(x node.SessionStatus) string {
+	if !x.Exchanged {
+		return "compares feeds"
+	}
+	if x.TheyLack == 0 && x.WeLack == 0 {
+		return "has all that is here, nothing missing here"
+	}
+	part := func(who string, lack, rate uint64, left float64) string {
+		if lack == 0 {
+			return who + " nothing"
+		}
+		text := fmt.Sprintf("%s %s, %s/s", who, node.Count(lack, "block", "blocks"), sizeText(rate))
+		if left >= 0 {
+			text += fmt.Sprintf(", %v left", time.Duration(left*float64(time.Second)).Round(time.Second))
+		}
+		return text
+	}
+	return part("lacks", x.TheyLack, x.Up, x.UpLeft) + "; this node lacks " + strings.TrimPrefix(part("", x.WeLack, x.Down, x.DownLeft), " ")
 }
 
 // feedText says how much of a feed is here.
@@ -120,6 +158,9 @@ func feedText(f node.FeedStatus) string {
 	}
 	if f.Retired {
 		text += ", retired here"
+	}
+	if f.Full != "" {
+		text += ", no more is taken in: " + f.Full
 	}
 	if f.Forked != "" {
 		text += ", " + f.Forked

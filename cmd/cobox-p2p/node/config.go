@@ -20,6 +20,7 @@ type Config struct {
 	Relay        []peer.AddrInfo // relays to be reachable through
 	RelayAuto    bool            // find relays among the nodes of the DHT
 	RelayService bool            // relay for others
+	Limits       LimitChange     // in the place of the node's own while it runs
 	Log          *slog.Logger    // nil is silent
 }
 

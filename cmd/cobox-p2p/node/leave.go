@@ -104,7 +104,7 @@ func (n *Node) forget(s *space, rest []*space) error {
 		return err
 	}
 	n.net.book.Forget(s.address.Discovery())
-	return nil
+	return n.limits.forget(s.address.Discovery())
 }
 
 // finishLeaving does what an interrupted leave did not.

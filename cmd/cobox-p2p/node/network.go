@@ -23,6 +23,7 @@ import (
 // network is everything of a node that talks to others.
 type network struct {
 	config     Config
+	allow      func(peer.ID) error // decides on peers
 	log        *slog.Logger
 	book       *discovery.Book
 	host       p2phost.Host
@@ -35,9 +36,10 @@ type network struct {
 	found atomic.Pointer[host.Networker] // networker, for the rendezvous that is older than it
 }
 
-// openNetwork starts the network of a folder's identity. It joins nothing.
-func openNetwork(f *Folder, c Config) (*network, error) {
-	n := &network{config: c, log: c.logger()}
+// openNetwork starts the network of a folder's identity, with the peers that allow
+// returns nil for. It joins nothing.
+func openNetwork(f *Folder, c Config, allow func(peer.ID) error) (*network, error) {
+	n := &network{config: c, log: c.logger(), allow: allow}
 	if err := n.open(f); err != nil {
 		return nil, errors.Join(err, n.stopSessions(), n.close())
 	}
@@ -55,7 +57,7 @@ func (n *network) open(f *Folder) (err error) {
 		return err
 	}
 	opts := []host.Option{
-		host.WithRendezvous(n.rendezvous), host.WithBook(n.book), host.WithLogger(n.log),
+		host.WithRendezvous(n.rendezvous), host.WithBook(n.book), host.WithLogger(n.log), host.WithAuthenticate(n.allow),
 	}
 	if n.gossip != nil {
 		opts = append(opts, host.WithGossip(n.gossip))

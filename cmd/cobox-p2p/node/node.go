@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/cobox-p2p/cobox-p2p/host"
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
 	"github.com/cobox-p2p/cobox-p2p/hypercore/corestore"
 	"github.com/cobox-p2p/cobox-p2p/hypercore/storage"
@@ -22,6 +24,7 @@ type Node struct {
 	st     *storage.Store
 	store  *corestore.Store
 	net    *network
+	limits *limits
 
 	changing  sync.Mutex // held over I/O by whoever changes the list of spaces
 	exporting sync.Mutex // held over I/O by whoever hands writers over
@@ -63,10 +66,13 @@ func (n *Node) open(c Config) error {
 	if err != nil {
 		return err
 	}
+	if n.limits, err = openLimits(n.folder.Dir, c.Limits); err != nil {
+		return err
+	}
 	if err := n.tie(len(entries) > 0); err != nil {
 		return err
 	}
-	if n.net, err = openNetwork(n.folder, c); err != nil {
+	if n.net, err = openNetwork(n.folder, c, n.limits.allowPeer); err != nil {
 		return err
 	}
 	for _, e := range entries {
@@ -177,13 +183,15 @@ func (n *Node) openSpace(s *space) error {
 		multifeed.WithAbout(multifeed.About{Name: n.folder.Name}),
 		multifeed.WithLogger(n.log),
 	}
+	opts = append(opts, n.limits.options(s)...)
 	if s.Space, err = multifeed.Open(n.store, access.Address, opts...); err != nil {
 		return err
 	}
 	if s.entry.Leaving {
 		return nil
 	}
-	if s.member, err = n.net.networker.Join(s.Space); err != nil {
+	peers := cmp.Or(n.limits.of(s.address.Discovery()).Peers, host.MaxPeers)
+	if s.member, err = n.net.networker.Join(s.Space, host.WithSpaceMaxPeers(peers)); err != nil {
 		s.Space.Close()
 		s.Space = nil
 	}

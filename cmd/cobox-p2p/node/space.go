@@ -18,6 +18,7 @@ type space struct {
 	*multifeed.Space                  // nil when it could not be opened
 	member           *host.Membership // nil when it is not joined
 	err              error            // why it could not be opened
+	up, down         *multifeed.Pace  // its own limits of rates; nil when it could not be opened
 	handed           *handed          // writers shared with the old software; nil when it could not be opened
 
 	life context.Context // ends, with errLeft, when the space is left

@@ -46,9 +46,15 @@ type SpaceStatus struct {
 	Error        string          `json:"error,omitempty"`
 	Exchanged    bool            `json:"exchanged"` // the feed set, with a peer, since the daemon started
 	Discovery    DiscoveryStatus `json:"discovery"`
-	Peers        []string        `json:"peers"` // peer IDs
-	Tries        []TryStatus     `json:"tries"` // what came of offering the space to peers that have no session, the latest first
+	Peers        []string        `json:"peers"`    // peer IDs
+	Sessions     []SessionStatus `json:"sessions"` // with these peers, in the same order
+	Parked       []string        `json:"parked"`   // peers whose sessions rest until there is news, to make room for other spaces
+	Waiting      []string        `json:"waiting"`  // peers whose connection has no room for a session now
+	Tries        []TryStatus     `json:"tries"`    // what came of offering the space to peers that have no session, the latest first
 	Feeds        []FeedStatus    `json:"feeds"`
+	Limits       *LimitStatus    `json:"limits,omitempty"` // of the space, if it has any
+	Refused      []RefusalStatus `json:"refused"`          // feeds of peers of which nothing, or no more, is taken in here
+	RefusedBy    []RefusalStatus `json:"refusedBy"`        // feeds of which peers say that they take in nothing, or no more
 }
 
 // DiscoveryStatus is how a space is announced and looked up.
@@ -91,6 +97,7 @@ type FeedStatus struct {
 	State    string `json:"state,omitempty"`    // why a writer shared with the old software isn't written here
 	Retired  bool   `json:"retired,omitempty"`  // was written here, until another copy of this node was found; its writer goes on in another feed
 	Forked   string `json:"forked,omitempty"`   // what its writer signed twice; the feed grows no more
+	Full     string `json:"full,omitempty"`     // which limit keeps more of it from being taken in
 	Evidence []byte `json:"evidence,omitempty"` // with Forked: hypercore.ForkEvidence as bytes
 }
 
@@ -111,7 +118,7 @@ func (n *Node) Status() Status {
 func (n *Node) spaceStatus(o *space) SpaceStatus {
 	s := SpaceStatus{
 		Name: o.entry.Name, DiscoveryKey: o.address.Discovery().String(), Kind: o.address.Kind.String(), Mode: o.entry.Mode,
-		Peers: []string{}, Tries: []TryStatus{}, Feeds: []FeedStatus{},
+		Peers: []string{}, Sessions: []SessionStatus{}, Parked: []string{}, Waiting: []string{}, Tries: []TryStatus{}, Feeds: []FeedStatus{}, Refused: []RefusalStatus{}, RefusedBy: []RefusalStatus{},
 	}
 	if err := o.usable(); err != nil {
 		s.Error = Message(err)
@@ -122,6 +129,15 @@ func (n *Node) spaceStatus(o *space) SpaceStatus {
 	for _, p := range o.member.Peers() {
 		connected[p.ID] = true
 		s.Peers = append(s.Peers, p.ID.String())
+		s.Sessions = append(s.Sessions, sessionStatus(p))
+	}
+	for _, t := range o.member.Turns() {
+		switch t.State {
+		case host.TurnParked:
+			s.Parked = append(s.Parked, t.Peer.String())
+		case host.TurnWaiting:
+			s.Waiting = append(s.Waiting, t.Peer.String())
+		}
 	}
 	m := o.member.Status()
 	if m.Rendezvous != nil {
@@ -133,6 +149,7 @@ func (n *Node) spaceStatus(o *space) SpaceStatus {
 		}
 		s.Tries = append(s.Tries, tryStatus(t))
 	}
+	n.addLimits(&s, o)
 	for _, f := range o.Feeds() {
 		fs := feedStatus(f)
 		fs.Writer, fs.State = o.name(f), o.state(f)
@@ -147,6 +164,9 @@ func feedStatus(f *multifeed.Feed) FeedStatus {
 		Key: f.Key().String(), Writer: f.Name(), Own: f.Own(), Retired: f.Retired(),
 		Length: f.KnownLength(), Stored: f.Durable(), Cleared: f.Cleared(), Bytes: bytes,
 		Damaged: f.Damage().Blocks, Unusable: unusable(f),
+	}
+	if err := f.LimitError(); err != nil {
+		s.Full = oneLine(Message(err))
 	}
 	if e := f.Evidence(); e != nil {
 		s.Forked, s.Evidence = oneLine(Message(e)), e.Append(nil)
