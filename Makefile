@@ -2,12 +2,13 @@
 #              detector, a few seconds of each fuzz target, the demo
 # make soak    the same tests at full size
 # make bench   Go benchmarks; go run ./interop/bench measures beside npm and plain files
+# make bench-short, bench-full   that command, in two minutes, and in an hour with the results kept
 # make cross   binaries for other systems
 GO       ?= go
 FUZZTIME ?= 3s
 PKGS     := ./...
 
-.PHONY: check format vet staticcheck test fuzz demo soak bench cross build js
+.PHONY: check format vet staticcheck test fuzz demo soak bench bench-short bench-full cross build js
 
 check: format vet staticcheck test fuzz demo
 
@@ -37,7 +38,7 @@ fuzz:
 	@git grep -o '^func Fuzz[A-Za-z0-9]*' -- '*_test.go' | sed 's,\(.*\)/[^/]*:func \(.*\),./\1 \2,' | \
 	while read -r pkg target; do \
 	  echo "fuzz $$pkg $$target"; \
-	  $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$pkg || exit 1; \
 	done
 
 demo: build
@@ -48,7 +49,13 @@ soak: build js
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./hypercore/... ./multifeed/...
-	@echo "Beside npm hypercore 9 and 11 and plain files: $(GO) run ./interop/bench; see interop/bench/README.md"
+	@echo "Beside npm multifeed 6, hypercore 9 and 11, a bare stream and plain files: make bench-short; see interop/bench/README.md"
+
+bench-short:
+	$(GO) run ./interop/bench --short
+
+bench-full:
+	$(GO) run ./interop/bench --record interop/bench/results
 
 cross:
 	@set -e; for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,13 @@ func TestMain(m *testing.M) {
 var smoke = scale{
 	small: 3000, large: 96, each: 300, cold: 16, cached: 64,
 	sets: []setSize{{40, []target{{Seconds: 60}, {RSS: 1}, {FDs: 1 << 20}}}},
+	lines: lineScale{
+		large: 48, kilo: 300, small: 300, part: 10,
+		feeds:  []feedScale{{30, true, []target{{Seconds: 60}}}},
+		meets:  []meetScale{{30, 0, nil}, {30, 3, []target{{Most: 1}}}},
+		seeded: 48, live: 20, joins: 1, nodes: 4,
+		idle: 4, idleMs: 100, quietMs: 50,
+	},
 }
 
 // TestSmoke runs every work once without npm.
@@ -70,25 +78,77 @@ func checkSummary(t *testing.T, rep report, c summary) {
 	if len(c.Rounds) != 1 {
 		t.Errorf("%s, %s: %d rounds, want 1", rep.Name, c.Name, len(c.Rounds))
 	}
-	if c.Figure.Median <= 0 || c.Figure.Min > c.Figure.Median || c.Figure.Median > c.Figure.Max {
+	if c.Figure.Median <= 0 && rep.Unit != kbitPer || c.Figure.Min > c.Figure.Median || c.Figure.Median > c.Figure.Max {
 		t.Errorf("%s, %s: figures %+v", rep.Name, c.Name, c.Figure)
 	}
 	if canDropCache && (c.RSS.Median < 1<<20 || c.FDs < 3) {
 		t.Errorf("%s, %s: %.0f bytes in memory, %d descriptors", rep.Name, c.Name, c.RSS.Median, c.FDs)
+	}
+	if c.Beside.Processes > 0 {
+		checkBeside(t, rep, c)
 	}
 	if strings.HasPrefix(rep.Name, "durable") && c.Name == "ours" && (c.Latency == nil || c.Latency.P50 <= 0) {
 		t.Errorf("%s, %s: latency %+v", rep.Name, c.Name, c.Latency)
 	}
 }
 
+// TestProfile checks that each child of ours leaves a profile.
+func TestProfile(t *testing.T) {
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
+	s := settings{rounds: 1, dir: t.TempDir(), profile: t.TempDir(), json: true}
+	if err := runWorks(t.Context(), s, works(smoke)[:1], io.Discard, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := filepath.Glob(filepath.Join(s.profile, "append-*.pprof")); err != nil || len(found) != 2 {
+		t.Errorf("profiles %v, %v, want two of append", found, err)
+	}
+}
+
+// checkBeside checks what is known of a contender that works with others.
+func checkBeside(t *testing.T, rep report, c summary) {
+	t.Helper()
+	if canDropCache && (c.Beside.RSS.Median < 1<<20 || c.Beside.FDs < 3) {
+		t.Errorf("%s, %s: the others %+v", rep.Name, c.Name, c.Beside)
+	}
+	wantServers := 1
+	if rep.Name == "seeders" {
+		wantServers = seederCount
+	}
+	if c.Beside.Processes != wantServers {
+		t.Errorf("%s, %s: %d others, want %d", rep.Name, c.Name, c.Beside.Processes, wantServers)
+	}
+	r := c.Rounds[0]
+	if rep.Name == "live" || rep.Name == "join" {
+		if r.Latency == nil || r.Latency.P50 <= 0 || r.Latency.P50 > r.Latency.P99 {
+			t.Errorf("%s, %s: latency %+v", rep.Name, c.Name, r.Latency)
+		}
+		return
+	}
+	if canDropCache && (r.Wire == nil || r.Wire.In < r.Payload) {
+		t.Errorf("%s, %s: %+v on the wire, want %d bytes of blocks in it", rep.Name, c.Name, r.Wire, r.Payload)
+	}
+	if r.Frames != nil && canDropCache && (r.Frames.In < r.Payload || r.Frames.In > r.Wire.In) {
+		t.Errorf("%s, %s: frames %+v, wire %+v, blocks %d", rep.Name, c.Name, r.Frames, r.Wire, r.Payload)
+	}
+}
+
 // TestNothingHalfDone checks that a task that fails is said so, and that nothing
 // is left behind.
 func TestNothingHalfDone(t *testing.T) {
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	s := settings{rounds: 1, dir: t.TempDir(), json: true}
-	w := work{Name: "none", Unit: perSecond, Contenders: []contender{{Name: "nobody", Task: task{Do: "nothing"}}}}
-	err := runWorks(t.Context(), s, []work{w}, io.Discard, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), `no task "nothing"`) {
-		t.Errorf("error = %v, want the child's own words", err)
+	nothing := task{Do: "nothing"}
+	for _, c := range []contender{
+		{Task: nothing},
+		{Task: task{Do: "plain-append"}, Make: &nothing},
+		{Task: task{Do: "plain-append"}, Serve: &nothing, Limit: 1},
+		{Task: nothing, Serve: &task{Do: "serve", Feeds: 1}, Servers: 2, Limit: 1},
+	} {
+		w := work{Name: "none", Unit: perSecond, Contenders: []contender{c}}
+		err := runWorks(t.Context(), s, []work{w}, io.Discard, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), `no task "nothing"`) {
+			t.Errorf("error = %v, want the child's own words", err)
+		}
 	}
 	if left, err := os.ReadDir(s.dir); err != nil || len(left) > 0 {
 		t.Errorf("%d files are left behind, %v", len(left), err)
@@ -116,8 +176,10 @@ func TestWorks(t *testing.T) {
 						t.Errorf("%s: %s is beside %q, which isn't there", w.Name, c.Name, other)
 					}
 				}
-				if _, ok := tasks[c.Task.Do]; !ok {
-					t.Errorf("%s: %s does %q, which isn't there", w.Name, c.Name, c.Task.Do)
+				for _, do := range []*task{&c.Task, c.Make, c.Start, c.Serve} {
+					if do != nil && tasks[do.Do] == nil {
+						t.Errorf("%s: %s does %q, which isn't there", w.Name, c.Name, do.Do)
+					}
 				}
 			}
 		}
@@ -129,6 +191,9 @@ func TestChoose(t *testing.T) {
 		{"durable-1", "durable-1"},
 		{"durable,large", "large durable-1 durable-64"},
 		{"read", "read-cold read-cached"},
+		{"feeds-10000", "feeds-10000"},
+		{"replication", strings.Join(workNames(lineWorks(fullLines)), " ")},
+		{"store", strings.Join(workNames(works(full)[:9]), " ")},
 	} {
 		got, err := choose(works(full), c.only)
 		if names := strings.Join(workNames(got), " "); err != nil || names != c.want {
@@ -148,7 +213,12 @@ func TestArguments(t *testing.T) {
 	if want := (settings{warmups: 1, rounds: 3, short: true, json: true, only: "large"}); err != nil || s != want {
 		t.Errorf("parse = %+v, %v, want %+v", s, err, want)
 	}
-	for _, args := range [][]string{{"--rounds", "0"}, {"large"}, {"--no"}} {
+	for rounds, args := range map[int][]string{5: nil, 1: {"--short"}} {
+		if s, err := parse(args, io.Discard); err != nil || s.rounds != rounds {
+			t.Errorf("parse %v = %d rounds, %v, want %d", args, s.rounds, err, rounds)
+		}
+	}
+	for _, args := range [][]string{{"--rounds", "-1"}, {"large"}, {"--no"}} {
 		if _, err := parse(args, io.Discard); err == nil {
 			t.Errorf("%v was taken", args)
 		}

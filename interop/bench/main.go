@@ -5,19 +5,20 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 func main() {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	var err error
 	if len(os.Args) == 3 && os.Args[1] == childArg {
@@ -43,17 +44,21 @@ type settings struct {
 	short   bool
 	npm     bool
 	json    bool
+	record  string
+	profile string
 }
 
 func parse(args []string, progress io.Writer) (s settings, err error) {
 	s.warmups = 1
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(progress)
-	flags.IntVar(&s.rounds, "rounds", 5, "rounds that count; one to warm up goes before them")
-	flags.StringVar(&s.only, "only", "", "works to do, with commas between them; each is a name or the beginning of one")
+	flags.IntVar(&s.rounds, "rounds", 0, "rounds that count, 0 for 5, or 1 if short; one to warm up goes before them")
+	flags.StringVar(&s.only, "only", "", "works to do, with commas between them; each is a name, the beginning of one, store or replication")
 	flags.StringVar(&s.dir, "dir", "", "folder on the disk to be measured (default: that for temporary files)")
-	flags.BoolVar(&s.short, "short", false, "a tenth of the work")
+	flags.BoolVar(&s.short, "short", false, "a part of the work, to see that all works and about where it stands")
 	flags.BoolVar(&s.npm, "npm", true, "run the contenders on npm as well")
+	flags.StringVar(&s.record, "record", "", "folder in which the results are kept as table and JSON")
+	flags.StringVar(&s.profile, "profile", "", "folder for a CPU profile of each process of ours, by task and number")
 	flags.BoolVar(&s.json, "json", false, "print all figures as JSON")
 	if err := flags.Parse(args); err != nil {
 		return s, err
@@ -61,8 +66,13 @@ func parse(args []string, progress io.Writer) (s settings, err error) {
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
-	if s.rounds < 1 {
+	switch {
+	case s.rounds < 0:
 		return s, fmt.Errorf("%d rounds: one is the least", s.rounds)
+	case s.rounds == 0 && s.short:
+		s.rounds = 1
+	case s.rounds == 0:
+		s.rounds = 5
 	}
 	return s, nil
 }
@@ -85,25 +95,23 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	return runWorks(ctx, s, chosen, out, progress)
 }
 
-// runWorks does the works in a folder that it removes.
-func runWorks(ctx context.Context, s settings, chosen []work, out, progress io.Writer) (err error) {
-	b := &bench{warmups: s.warmups, rounds: s.rounds, progress: progress}
-	if b.self, err = self(); err != nil {
-		return err
-	}
-	if s.npm {
-		if err := b.install(ctx); err != nil {
-			return err
-		}
-	}
-	if b.dir, err = os.MkdirTemp(s.dir, "cobox-bench"); err != nil {
+// runWorks does the works in a folder that it removes. What fails is told at the
+// end, when the others are done.
+func runWorks(ctx context.Context, s settings, chosen []work, out, progress io.Writer) error {
+	b, err := newBench(ctx, s, progress)
+	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
-	all := outcome{Machine: thisMachine(ctx, b.node)}
-	if !s.json {
-		all.Machine.print(out)
+	resting, err := b.programs.run(ctx, "", task{Do: "rest"})
+	if err != nil {
+		return err
 	}
+	all := outcome{Command: s.command(), Machine: thisMachine(ctx, b.node), Program: resting.RSS}
+	if !s.json {
+		all.printHead(out)
+	}
+	var failed []error
 	for _, w := range chosen {
 		if w.Cold && !canDropCache {
 			fmt.Fprintf(progress, "%s: left out, this system can't be told to forget what it has read\n", w.Name)
@@ -113,29 +121,45 @@ func runWorks(ctx context.Context, s settings, chosen []work, out, progress io.W
 			w = w.withoutPeers()
 		}
 		rep, err := b.run(ctx, w)
-		if err != nil {
-			return err
+		failed = append(failed, err)
+		if ctx.Err() != nil {
+			break
 		}
 		all.Works = append(all.Works, rep)
-		if s.json {
-			continue
-		}
-		if err := printTable(out, rep); err != nil {
-			return err
+		if !s.json {
+			failed = append(failed, printTable(out, rep))
 		}
 	}
-	if !s.json {
-		return nil
+	if s.json {
+		failed = append(failed, all.encode(out))
 	}
-	enc := json.NewEncoder(out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(all)
+	if s.record != "" {
+		failed = append(failed, all.record(s.record))
+	}
+	return errors.Join(failed...)
 }
 
-// outcome is all figures of one run of the command.
-type outcome struct {
-	Machine machine  `json:"machine"`
-	Works   []report `json:"works"`
+// newBench finds what is needed and makes the folder in which the works are done.
+func newBench(ctx context.Context, s settings, progress io.Writer) (b *bench, err error) {
+	b = &bench{warmups: s.warmups, rounds: s.rounds, progress: progress}
+	if b.self, err = self(); err != nil {
+		return nil, err
+	}
+	if s.profile != "" {
+		if b.profile, err = filepath.Abs(s.profile); err != nil {
+			return nil, err
+		}
+		if err := os.MkdirAll(b.profile, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	if s.npm {
+		if err := b.install(ctx); err != nil {
+			return nil, err
+		}
+	}
+	b.dir, err = os.MkdirTemp(s.dir, "cobox-bench")
+	return b, err
 }
 
 // choose returns the works that only names, all when it names none.
@@ -143,19 +167,37 @@ func choose(all []work, only string) ([]work, error) {
 	if only == "" {
 		return all, nil
 	}
-	var chosen []work
-	names := strings.Split(only, ",")
-	for _, w := range all {
-		if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(w.Name, n) }) {
-			chosen = append(chosen, w)
+	chosen := make(map[string]bool)
+	for name := range strings.SplitSeq(only, ",") {
+		found := called(all, name)
+		if len(found) == 0 {
+			return nil, fmt.Errorf("no work %q; there are %s", name, strings.Join(workNames(all), ", "))
+		}
+		for _, w := range found {
+			chosen[w.Name] = true
 		}
 	}
-	for _, n := range names {
-		if !slices.ContainsFunc(all, func(w work) bool { return strings.HasPrefix(w.Name, n) }) {
-			return nil, fmt.Errorf("no work %q; there are %s", n, strings.Join(workNames(all), ", "))
+	return slices.DeleteFunc(slices.Clone(all), func(w work) bool { return !chosen[w.Name] }), nil
+}
+
+// called returns the work of that name, else those of the group, else those whose
+// names begin so.
+func called(all []work, name string) (found []work) {
+	for _, is := range []func(work) bool{
+		func(w work) bool { return w.Name == name },
+		func(w work) bool { return w.Group == name },
+		func(w work) bool { return strings.HasPrefix(w.Name, name) },
+	} {
+		for _, w := range all {
+			if is(w) {
+				found = append(found, w)
+			}
+		}
+		if found != nil {
+			return found
 		}
 	}
-	return chosen, nil
+	return nil
 }
 
 func workNames(all []work) (names []string) {

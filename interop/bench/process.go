@@ -30,6 +30,8 @@ type programs struct {
 	self  string // this program
 	node  string
 	peers string // folder of the peers on npm
+	// profile is a folder for profiles of children of ours, or empty.
+	profile string
 }
 
 // command returns the process of a task, which isn't started.
@@ -46,43 +48,109 @@ func (p programs) command(ctx context.Context, peer string, t task) (*exec.Cmd, 
 	return cmd, nil
 }
 
-// run does a task in a process of its own and returns what that measured, and
-// what could be seen of it from here.
-func (p programs) run(ctx context.Context, peer string, t task) (r result, err error) {
+// process is a child that runs. It holds still after its first line of output
+// until it is told to end.
+type process struct {
+	cmd        *exec.Cmd
+	do         string
+	hold       io.Closer // closing it lets the child go on and end
+	out        *bufio.Reader
+	complaints *tail
+}
+
+// start begins a task in a process of its own, which is to be ended.
+func (p programs) start(ctx context.Context, peer string, t task) (*process, error) {
+	t.Profile = p.profile
 	cmd, err := p.command(ctx, peer, t)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	complaints := &tail{most: maxChildErrors}
-	cmd.Stderr = complaints
+	c := &process{cmd: cmd, do: t.Do, complaints: &tail{most: maxChildErrors}}
+	cmd.Stderr = c.complaints
 	cmd.WaitDelay = childGrace
-	hold, err := cmd.StdinPipe()
-	if err != nil {
-		return r, err
+	if c.hold, err = cmd.StdinPipe(); err != nil {
+		return nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	busy, begun := busyTime(), time.Now()
-	if err := cmd.Start(); err != nil {
-		return r, err
+	c.out = bufio.NewReader(out)
+	return c, cmd.Start()
+}
+
+func (c *process) pid() int { return c.cmd.Process.Pid }
+
+// says reads the child's line of JSON.
+func (c *process) says(v any) error {
+	line, err := c.out.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("no result: %w", err)
 	}
-	r, err = observe(cmd.Process.Pid, out)
-	hold.Close()
-	if waitErr := cmd.Wait(); err == nil {
+	return json.Unmarshal(line, v)
+}
+
+// end lets the child end and waits for it. It returns err if that is set, else
+// how the child ended, with what it complained of.
+func (c *process) end(err error) error {
+	c.hold.Close()
+	if waitErr := c.cmd.Wait(); err == nil {
 		err = waitErr
 	}
 	if err != nil {
-		return r, fmt.Errorf("task %s: %w\n%s", t.Do, err, complaints)
+		return fmt.Errorf("task %s: %w\n%s", c.do, err, c.complaints)
 	}
-	own := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	r.Others = max(0, (busyTime()-busy-own).Seconds()/time.Since(begun).Seconds())
+	return nil
+}
+
+// run does a task in a process of its own and returns what that measured, and
+// what could be seen from here of it and of those that it works with.
+func (p programs) run(ctx context.Context, peer string, t task, beside ...*process) (r result, err error) {
+	before := sidesOf(beside)
+	busy, begun := busyTime(), time.Now()
+	c, err := p.start(ctx, peer, t)
+	if err != nil {
+		return r, err
+	}
+	r, err = c.observe()
+	r.Beside = sidesSince(before, beside)
+	if err = c.end(err); err != nil {
+		return r, err
+	}
+	own := (c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime()).Seconds()
+	for _, s := range r.Beside {
+		own += s.CPUSeconds
+	}
+	r.Others = max(0, ((busyTime()-busy).Seconds()-own)/time.Since(begun).Seconds())
 	return r, nil
 }
 
-// observe reads a child's result and looks at the child as long as it runs.
-func observe(pid int, out io.Reader) (r result, err error) {
+// side is what was seen of a process that another one works with.
+type side struct {
+	CPUSeconds float64 `json:"cpuSeconds"` // while the other ran
+	RSS        uint64  `json:"rssBytes"`   // the most since it began
+	FDs        int     `json:"fds"`        // when the other was done
+}
+
+func sidesOf(beside []*process) []side {
+	sides := make([]side, len(beside))
+	for i, c := range beside {
+		sides[i] = side{CPUSeconds: processTime(c.pid()).Seconds(), RSS: peakRSS(c.pid()), FDs: descriptors(c.pid())}
+	}
+	return sides
+}
+
+// sidesSince is sidesOf with the CPU that was used since.
+func sidesSince(before []side, beside []*process) []side {
+	sides := sidesOf(beside)
+	for i := range sides {
+		sides[i].CPUSeconds -= before[i].CPUSeconds
+	}
+	return sides
+}
+
+// observe reads a child's result and looks at the child until then.
+func (c *process) observe() (r result, err error) {
 	ended, most := make(chan struct{}), make(chan int)
 	go func() {
 		fds := 0
@@ -91,23 +159,21 @@ func observe(pid int, out io.Reader) (r result, err error) {
 		for {
 			select {
 			case <-tick.C:
-				fds = max(fds, descriptors(pid))
+				fds = max(fds, descriptors(c.pid()))
 			case <-ended:
 				most <- fds
 				return
 			}
 		}
 	}()
-	line, err := bufio.NewReader(out).ReadBytes('\n')
+	err = c.says(&r)
 	close(ended)
 	fds := <-most
 	if err != nil {
-		return r, fmt.Errorf("no result: %w", err)
-	}
-	if err := json.Unmarshal(line, &r); err != nil {
 		return r, err
 	}
-	r.RSS, r.FDs = peakRSS(pid), max(fds, descriptors(pid))
+	r.RSS, r.FDs = peakRSS(c.pid()), max(fds, descriptors(c.pid()))
+	r.Resident = residentNow(c.pid())
 	return r, nil
 }
 

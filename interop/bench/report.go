@@ -36,15 +36,38 @@ func spreadOf(values []float64) spread {
 // summary is what one contender did in all rounds.
 type summary struct {
 	Name       string            `json:"name"`
-	Figure     spread            `json:"figure"` // in the unit of the work
+	Figure     spread            `json:"figure"`  // in the unit of the work
+	Seconds    spread            `json:"seconds"` // that the measured section took
 	CPUSeconds spread            `json:"cpuSeconds"`
 	RSS        spread            `json:"rssBytes"`
+	Resident   spread            `json:"residentBytes"`
 	FDs        int               `json:"fds"` // the most in any round
 	Others     spread            `json:"otherCores"`
+	Load       spread            `json:"load"`              // cores
+	Beside     sides             `json:"beside,omitzero"`   // the processes it worked with
+	Wire       *volume           `json:"wire,omitempty"`    // on TCP connections
+	Frames     *volume           `json:"frames,omitempty"`  // of the sessions
+	Over       spread            `json:"over,omitzero"`     // of what came in on the wire, beside the blocks
 	Latency    *latency          `json:"latency,omitempty"` // medians over the rounds, and the longest
-	Ratios     map[string]spread `json:"ratios,omitempty"`  // by whom it is compared with
+	Later      *latency          `json:"later,omitempty"`
+	Remarks    []string          `json:"remarks,omitempty"`
+	Ratios     map[string]spread `json:"ratios,omitempty"` // by whom it is compared with
 	Targets    []verdict         `json:"targets,omitempty"`
 	Rounds     []result          `json:"rounds"`
+}
+
+// sides is what was seen of the other processes of a contender.
+type sides struct {
+	Processes  int    `json:"processes"`
+	CPUSeconds spread `json:"cpuSeconds"` // of all together
+	RSS        spread `json:"rssBytes"`   // of that which has most
+	FDs        int    `json:"fds"`        // the most of one
+}
+
+// volume is traffic over several rounds.
+type volume struct {
+	In  spread `json:"in"`
+	Out spread `json:"out"`
 }
 
 // verdict is a target and whether it was met.
@@ -72,7 +95,7 @@ func summarize(w work, runs [][]result) []summary {
 			}
 		}
 		for _, t := range c.Targets {
-			if _, ok := s.Ratios[t.Of]; ok || t.Ratio == 0 {
+			if _, ok := s.Ratios[t.Of]; len(s.Rounds) > 0 && (ok || t.Ratio == 0) {
 				s.Targets = append(s.Targets, verdict{t, t.met(s)})
 			}
 		}
@@ -83,20 +106,64 @@ func summarize(w work, runs [][]result) []summary {
 
 func summaryOf(name string, figures []float64, runs []result) summary {
 	s := summary{Name: name, Figure: spreadOf(figures), Ratios: map[string]spread{}, Rounds: runs}
+	s.Seconds = spreadOf(each(runs, func(r result) float64 { return r.Seconds }))
 	s.CPUSeconds = spreadOf(each(runs, func(r result) float64 { return r.CPUSeconds }))
 	s.RSS = spreadOf(each(runs, func(r result) float64 { return float64(r.RSS) }))
+	s.Resident = spreadOf(each(runs, func(r result) float64 { return float64(r.Resident) }))
 	s.Others = spreadOf(each(runs, func(r result) float64 { return r.Others }))
+	s.Load = spreadOf(each(runs, result.load))
+	s.Over = spreadOf(each(runs, result.over))
+	s.Beside = sidesIn(runs)
+	s.Wire = volumeOf(runs, func(r result) *traffic { return r.Wire })
+	s.Frames = volumeOf(runs, func(r result) *traffic { return r.Frames })
+	s.Latency = latencyIn(runs, func(r result) *latency { return r.Latency })
+	s.Later = latencyIn(runs, func(r result) *latency { return r.Later })
 	for _, r := range runs {
 		s.FDs = max(s.FDs, r.FDs)
-	}
-	if len(runs) > 0 && runs[0].Latency != nil {
-		s.Latency = &latency{
-			P50: spreadOf(each(runs, func(r result) float64 { return r.Latency.P50 })).Median,
-			P99: spreadOf(each(runs, func(r result) float64 { return r.Latency.P99 })).Median,
-			Max: spreadOf(each(runs, func(r result) float64 { return r.Latency.Max })).Max,
+		if r.Remark != "" && !slices.Contains(s.Remarks, r.Remark) {
+			s.Remarks = append(s.Remarks, r.Remark)
 		}
 	}
 	return s
+}
+
+func sidesIn(runs []result) (all sides) {
+	var cpu, rss []float64
+	for _, r := range runs {
+		used, most := 0.0, uint64(0)
+		for _, b := range r.Beside {
+			used += b.CPUSeconds
+			most = max(most, b.RSS)
+			all.FDs = max(all.FDs, b.FDs)
+		}
+		all.Processes = max(all.Processes, len(r.Beside))
+		cpu, rss = append(cpu, used), append(rss, float64(most))
+	}
+	all.CPUSeconds, all.RSS = spreadOf(cpu), spreadOf(rss)
+	return all
+}
+
+// volumeOf returns nil where nothing was counted.
+func volumeOf(runs []result, part func(result) *traffic) *volume {
+	if len(runs) == 0 || part(runs[0]) == nil {
+		return nil
+	}
+	return &volume{
+		In:  spreadOf(each(runs, func(r result) float64 { return float64(part(r).In) })),
+		Out: spreadOf(each(runs, func(r result) float64 { return float64(part(r).Out) })),
+	}
+}
+
+// latencyIn returns nil where none was measured.
+func latencyIn(runs []result, part func(result) *latency) *latency {
+	if len(runs) == 0 || part(runs[0]) == nil {
+		return nil
+	}
+	return &latency{
+		P50: spreadOf(each(runs, func(r result) float64 { return part(r).P50 })).Median,
+		P99: spreadOf(each(runs, func(r result) float64 { return part(r).P99 })).Median,
+		Max: spreadOf(each(runs, func(r result) float64 { return part(r).Max })).Max,
+	}
 }
 
 func each(runs []result, value func(result) float64) []float64 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
@@ -17,7 +18,7 @@ import (
 
 const (
 	setBatch   = 1000   // feeds that one commit makes
-	setPortion = 50_000 // feeds that are added before the space is opened anew
+	setPortion = 50_000 // feeds that are signed before they are stored
 	setBlock   = 100    // bytes of the one block of each feed
 )
 
@@ -42,44 +43,35 @@ func makeSet(ctx context.Context, t task, m *meter) error {
 		return err
 	}
 	defer st.Close()
+	space, closeSpace, err := openSpace(st, t.Feeds)
+	if err != nil {
+		return err
+	}
+	defer closeSpace()
 	m.start()
 	for first := 0; first < t.Feeds; first += setPortion {
-		count := min(setPortion, t.Feeds-first)
-		if err := makePortion(ctx, st, first, count); err != nil {
+		feeds := signedFeeds(first, min(setPortion, t.Feeds-first))
+		if err := storePortion(ctx, st, space, feeds); err != nil {
 			return err
 		}
 	}
 	return m.stop(t.Feeds, nil)
 }
 
-// makePortion adds count feeds to the space and stores them. The space is opened
-// for these alone, so that it never holds more in memory, and closed before they
-// are stored past it.
-func makePortion(ctx context.Context, st *storage.Store, first, count int) error {
-	feeds := signedFeeds(first, count)
-	if err := addFeeds(ctx, st, first+count, feeds); err != nil {
-		return err
-	}
-	for n := 0; n < count; n += setBatch {
-		if err := st.Commit(&hypercore.Batch{Feeds: feeds[n:min(n+setBatch, count)]}); err != nil {
-			return err
+// storePortion adds feeds to the space, which opens none of them, and stores them.
+func storePortion(ctx context.Context, st *storage.Store, space *multifeed.Space, feeds []hypercore.FeedWrite) error {
+	_, err := space.AddAll(ctx, func(yield func(hypercore.Key, multifeed.Admission) bool) {
+		for i := range feeds {
+			if !yield(feeds[i].Key, multifeed.Admission{}) {
+				return
+			}
 		}
-	}
-	return nil
-}
-
-// addFeeds adds feeds to the space, which has count of them then.
-func addFeeds(ctx context.Context, st *storage.Store, count int, feeds []hypercore.FeedWrite) error {
-	space, closeSpace, err := openSpace(st, count)
+	})
 	if err != nil {
 		return err
 	}
-	defer closeSpace()
-	for i := range feeds {
-		if _, err := space.Add(feeds[i].Key, multifeed.Admission{}); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
+	for batch := range slices.Chunk(feeds, setBatch) {
+		if err := st.Commit(&hypercore.Batch{Feeds: batch}); err != nil {
 			return err
 		}
 	}

@@ -22,14 +22,37 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// processTime returns what all threads of a running process have used, in steps
+// of 10 ms.
+func processTime(pid int) time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// The name in parentheses may hold spaces; utime and stime are the 12th and
+	// 13th field after it.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseUint(fields[11], 10, 64)
+	system, _ := strconv.ParseUint(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
 // peakRSS returns the most bytes that a running process had in memory.
-func peakRSS(pid int) uint64 {
+func peakRSS(pid int) uint64 { return statusBytes(pid, "VmHWM:") }
+
+// residentNow returns how many bytes a running process has in memory.
+func residentNow(pid int) uint64 { return statusBytes(pid, "VmRSS:") }
+
+func statusBytes(pid int, name string) uint64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(status)) {
-		if kib, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if kib, ok := strings.CutPrefix(line, name); ok {
 			n, _ := strconv.ParseUint(strings.Fields(kib)[0], 10, 64)
 			return n << 10
 		}
@@ -87,6 +110,24 @@ func processor() string {
 	return ""
 }
 
+// memorySize returns the bytes of memory of the machine.
+func memorySize() uint64 {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0
+	}
+	return uint64(info.Totalram) * uint64(info.Unit)
+}
+
+// kernel returns the release of the system.
+func kernel() string {
+	text, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
 // settle writes everything to the disk, so that no run pays for what another
 // left behind.
 func settle() { unix.Sync() }
@@ -125,3 +166,43 @@ func writeBehind(f *os.File, off, size int64) error {
 
 // dataSync makes the content of f durable.
 func dataSync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
+
+// tcpBytes returns what the TCP connections that this process has open carried by
+// the kernel's own count: all that TLS and multiplexer add is in it, headers of
+// packets are not.
+func tcpBytes() (in, out uint64) {
+	const dir = "/proc/self/fd/"
+	open, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, 0
+	}
+	for _, e := range open {
+		target, err := os.Readlink(dir + e.Name())
+		if err != nil || !strings.HasPrefix(target, "socket:") {
+			continue
+		}
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil || info.State == tcpListen {
+			continue // no TCP
+		}
+		in += info.Bytes_received
+		out += info.Bytes_acked
+	}
+	return in, out
+}
+
+const tcpListen = 10 // TCP_LISTEN of the kernel
+
+// machineClock returns nanoseconds on a clock that all processes of the machine
+// share.
+func machineClock() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return time.Now().UnixNano()
+	}
+	return ts.Nano()
+}

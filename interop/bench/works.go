@@ -10,6 +10,7 @@ type scale struct {
 	cold   int // reads of 64 KiB from the disk
 	cached int // reads of 64 KiB from memory
 	sets   []setSize
+	lines  lineScale
 }
 
 // setSize is a count of feeds and what opening them may take.
@@ -27,12 +28,14 @@ var full = scale{
 		{100_000, []target{{Seconds: 0.5}, {RSS: 80 << 20}, {FDs: 64}}},
 		{1_000_000, []target{{Seconds: 2}, {RSS: 200 << 20}, {FDs: 128}}},
 	},
+	lines: fullLines,
 }
 
-// short is a tenth of it, to see that all works and about where it stands.
+// short is a part of it, to see that all works and about where it stands.
 var short = scale{
 	small: 100_000, large: 1024, each: 10_000, cold: 512, cached: 8192,
-	sets: []setSize{{feeds: 10_000}, {feeds: 100_000}},
+	sets:  []setSize{{feeds: 10_000}, {feeds: 50_000}},
+	lines: shortLines,
 }
 
 // Names of contenders that others are compared with.
@@ -58,7 +61,10 @@ func works(s scale) []work {
 	for _, set := range s.sets {
 		all = append(all, openFeedSet(set))
 	}
-	return all
+	for i := range all {
+		all[i].Group = groupStore
+	}
+	return append(all, lineWorks(s.lines)...)
 }
 
 func appendSmall(s scale) work {

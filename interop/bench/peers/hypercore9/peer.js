@@ -7,6 +7,7 @@ const crypto = require('crypto')
 const fs = require('fs')
 const path = require('path')
 const hypercore = require('hypercore')
+const replicate = require('./replicate')
 
 const task = JSON.parse(process.argv[2])
 
@@ -14,15 +15,36 @@ const ready = feed => new Promise((resolve, reject) => feed.ready(err => err ? r
 const append = (feed, blocks) => new Promise((resolve, reject) => feed.append(blocks, err => err ? reject(err) : resolve()))
 const get = (feed, seq) => new Promise((resolve, reject) => feed.get(seq, { wait: false }, (err, block) => err ? reject(err) : resolve(block)))
 
-// measure reports how long work took and what it cost, then holds still.
-async function measure (count, work) {
+// hold keeps the process as it is until its standard input ends.
+const hold = () => new Promise(resolve => process.stdin.on('end', resolve).resume())
+
+// measure reports how long work took, what it cost, and what more returns, then
+// holds still.
+async function measure (count, work, more = () => ({})) {
   const cpu = process.cpuUsage()
   const begun = process.hrtime.bigint()
   await work()
   const seconds = Number(process.hrtime.bigint() - begun) / 1e9
   const used = process.cpuUsage(cpu)
-  console.log(JSON.stringify({ seconds, cpuSeconds: (used.user + used.system) / 1e6, count }))
-  await new Promise(resolve => process.stdin.on('end', resolve).resume())
+  console.log(JSON.stringify({ seconds, cpuSeconds: (used.user + used.system) / 1e6, count, ...more() }))
+  await hold()
+}
+
+// latency sorts milliseconds.
+function latency (took) {
+  took.sort((a, b) => a - b)
+  const at = part => took[Math.floor(part * (took.length - 1))]
+  return { p50: at(0.5), p99: at(0.99), max: at(1) }
+}
+
+// What the tasks in replicate.js need. The clock is that of the machine, the same
+// for all processes.
+const tools = {
+  measure,
+  hold,
+  latency,
+  now: () => process.hrtime.bigint(),
+  sleep: ms => new Promise(resolve => setTimeout(resolve, ms))
 }
 
 const tasks = {
@@ -52,6 +74,7 @@ const tasks = {
 }
 
 async function main () {
+  if (replicate[task.do]) return replicate[task.do](task, tools)
   const feed = hypercore(path.join(task.dir, 'feed'))
   await ready(feed)
   await tasks[task.do](feed)
