@@ -3,6 +3,7 @@ package multifeed
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -88,10 +89,10 @@ func contents(t *testing.T, s *Space) map[string]int {
 	all := map[string]int{}
 	for f := range s.All() {
 		for seq := range f.Length() {
-			if !f.Has(hypercore.Span{Start: seq, Count: 1}) {
+			b, err := f.Local(seq) // it may be cut off while we look
+			if errors.Is(err, hypercore.ErrNoBlock) {
 				continue
 			}
-			b, err := f.Get(within(t), seq)
 			if err != nil {
 				t.Fatal(err)
 			}
