@@ -113,8 +113,9 @@ func (c *core) await(ctx context.Context, seq uint64) (removals uint64, err erro
 	if c.have.Get(seq) {
 		return c.removals, nil
 	}
-	c.tellWantedLocked(Span{seq, 1})
-	defer c.wishLocked(seq)()
+	end := c.wishLocked(seq)
+	defer end()
+	c.tellWantedLocked(Span{seq, 1}) // not before, for who hears it looks for the wish
 	err = c.waitLocked(ctx, func() bool { return c.have.Get(seq) })
 	return c.removals, err
 }

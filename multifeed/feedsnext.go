@@ -82,7 +82,7 @@ func (l *Feeds) page(now time.Time) ([]byte, error) {
 		if l.rec.Met() && len(b)+reconcile.MaxPayload+8 <= MaxFeedsMessage { // else it follows this message
 			b = addReconcile(b, l.rec)
 		}
-		if l.rec.Told() && len(l.held) == 0 && !l.sentAll {
+		if l.rec.Told() && !l.rec.Equal() && len(l.held) == 0 && !l.sentAll { // equal sets need no word
 			l.sentAll = true
 			b = protowire.AppendVarint(protowire.AppendTag(b, pageLast, protowire.VarintType), 1)
 			done = l.gotAll
