@@ -9,18 +9,19 @@ import (
 )
 
 // addMembers takes feeds into the set that nobody here writes, all in one commit,
-// opens none, and returns their places. Those that were there before are left as
-// they are. It returns ErrTooMany, and the places of the first ones, when there is
-// no room for the rest, and ErrClosed. The caller has checked keys and admissions.
-func (s *Space) addMembers(records []feedRecord) (places []uint32, err error) {
-	places, added, err := s.storeMembers(records)
+// opens none, and returns their places and which of these are new. Those that were
+// there before are left as they are. It returns ErrTooMany, and the places of the
+// first ones, when there is no room for the rest, and ErrClosed. The caller has
+// checked keys and admissions.
+func (s *Space) addMembers(records []feedRecord) (places, added []uint32, err error) {
+	places, added, err = s.storeMembers(records)
 	if len(added) > 0 {
 		s.tellAdded(added)
 	}
-	return places, err
+	return places, added, err
 }
 
-// storeMembers also returns which places are new.
+// storeMembers is addMembers without telling of it.
 func (s *Space) storeMembers(records []feedRecord) (places, added []uint32, err error) {
 	s.adding.Lock()
 	defer s.adding.Unlock()

@@ -3,6 +3,7 @@ package multifeed
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cobox-p2p/cobox-p2p/hypercore"
 )
@@ -83,7 +84,7 @@ func (l *Feeds) note(place uint32, length, lacks uint64, own bool) {
 	h := &l.x.space.holdings
 	h.mu.Lock()
 	l.mu.Lock()
-	ours := h.lengths[place]
+	ours := h.lengthLocked(place)
 	if l.remote.told(place, length, lacks, ours) && l.done {
 		l.tell.add(place)
 	}
@@ -192,9 +193,16 @@ func (l *Feeds) admit(entries []Entry) error {
 	for i, e := range entries {
 		records[i] = feedRecord{key: e.Feed, admission: e.Admission, offered: true}
 	}
-	places, err := l.x.space.addMembers(records)
+	places, added, err := l.x.space.addMembers(records)
 	for i, place := range places {
 		e := entries[i]
+		if _, isNew := slices.BinarySearch(added, place); !isNew {
+			// Somebody added it since we looked. Perhaps it is one of ours by now.
+			if err := l.handleKnown(e); err != nil {
+				return err
+			}
+			continue
+		}
 		l.x.space.noteKnownAt(place, e.Length)
 		l.keepHead(place, hypercore.SignedHead{Length: e.Length, RootHash: e.RootHash, Signature: e.Signature})
 		l.note(place, e.Length, e.lacks, false)

@@ -205,7 +205,7 @@ func (l *Feeds) entryOf(place uint32) (e Entry, send bool, err error) {
 		}
 		return e, false, nil
 	}
-	if h.lengths[place] == e.Length { // else it is told once more
+	if h.lengthLocked(place) == e.Length { // else it is told once more
 		l.remote.knows.Set(uint64(place))
 	}
 	return e, true, nil

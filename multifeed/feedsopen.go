@@ -94,7 +94,7 @@ func (l *Feeds) part(p parting) {
 	defer h.mu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ours := h.lengths[place]; p.whole && p.length >= ours {
+	if ours := h.lengthLocked(place); p.whole && p.length >= ours {
 		l.remote.told(place, p.length, 0, ours)
 	}
 	if !p.ours {

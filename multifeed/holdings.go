@@ -148,6 +148,15 @@ func (h *holdings) noteLocked(place uint32, dk hypercore.DiscoveryKey, st hyperc
 	return grown, grown || was != h.partial.Get(uint64(place))
 }
 
+// lengthLocked returns the blocks of a feed's durable head: 0 for one that has come
+// into the set, and wasn't noted yet.
+func (h *holdings) lengthLocked(place uint32) uint64 {
+	if uint64(place) >= uint64(len(h.lengths)) {
+		return 0
+	}
+	return h.lengths[place]
+}
+
 // noteHolding takes in what became of a feed: it came into the set, its durable
 // head changed, or the blocks that are stored of it did.
 func (s *Space) noteHolding(f *hypercore.Feed) {

@@ -110,31 +110,10 @@ func (s *Space) retire(ctx context.Context, f *Feed) error {
 // writers of the same names; see interop/spec/keys.md, "Copies of a writer". The
 // caller holds retiring.
 func (s *Space) retireInstance(ctx context.Context) error {
-	records, err := s.ownRecords()
+	feeds, err := s.replaceInstance()
 	if err != nil {
 		return err
 	}
-	old, next := s.currentInstance(), NewInstance()
-	b := []hypercore.Record{{Key: s.spaceRecord(retiredPrefix, old[:]), Value: next[:]}}
-	var feeds []*Feed
-	for _, r := range records {
-		f, err := s.stopWriter(r)
-		if err != nil {
-			return err
-		}
-		feeds = append(feeds, f)
-		r.retired = true
-		b = append(b, hypercore.Record{Key: append(s.recordPrefix(), r.key[:]...), Value: r.encode()})
-		if f.Unseen() > 0 || f.Evidence() != nil {
-			b = append(b, s.movingRecord(r.key))
-		}
-	}
-	if err := s.commitRecords(b); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.instance = next
-	s.mu.Unlock()
 	for _, f := range feeds {
 		s.log.Warn("another copy of this node writes: its writer goes on with a new feed",
 			"feed", fmt.Sprintf("%.8s", f.Discovery()), "writer", f.Name(), "unseen", f.Unseen())
@@ -147,6 +126,38 @@ func (s *Space) retireInstance(ctx context.Context) error {
 		s.event(Event{Kind: FeedRetired, Feed: f})
 	}
 	return err
+}
+
+// replaceInstance stops all writers and goes over to a new instance. It returns the
+// feeds that were written under the one before.
+func (s *Space) replaceInstance() (feeds []*Feed, err error) {
+	s.adding.Lock() // so that no writer of the old instance comes meanwhile
+	defer s.adding.Unlock()
+	records, err := s.ownRecords()
+	if err != nil {
+		return nil, err
+	}
+	old, next := s.currentInstance(), NewInstance()
+	b := []hypercore.Record{{Key: s.spaceRecord(retiredPrefix, old[:]), Value: next[:]}}
+	for _, r := range records {
+		f, err := s.stopWriter(r)
+		if err != nil {
+			return nil, err
+		}
+		feeds = append(feeds, f)
+		r.retired = true
+		b = append(b, hypercore.Record{Key: append(s.recordPrefix(), r.key[:]...), Value: r.encode()})
+		if f.Unseen() > 0 || f.Evidence() != nil {
+			b = append(b, s.movingRecord(r.key))
+		}
+	}
+	if err := s.commitRecords(b); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.instance = next
+	s.mu.Unlock()
+	return feeds, nil
 }
 
 // stopWriter ends the writing of an own feed.

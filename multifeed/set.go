@@ -124,6 +124,9 @@ func (s *Space) addFeed(r feedRecord) (*Feed, error) {
 func (s *Space) storeFeed(r feedRecord) (f *Feed, added bool, err error) {
 	s.adding.Lock()
 	defer s.adding.Unlock()
+	if r.name != "" && r.seed == nil && r.instance != s.currentInstance() {
+		return nil, false, fmt.Errorf("%w: %q", ErrRetired, r.name) // meanwhile
+	}
 	dk := r.key.Discovery()
 	s.mu.Lock()
 	place, there := s.set.find(dk)
