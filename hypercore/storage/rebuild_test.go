@@ -60,9 +60,11 @@ var damages = map[string]func(t *testing.T, rng *rand.Rand, fsys vfs.FS){
 		}
 	},
 	"table": func(t *testing.T, rng *rand.Rand, fsys vfs.FS) {
-		if tables := names(t, fsys, indexDir, "", ".sst"); len(tables) > 0 {
-			remove(t, fsys, pick(rng, tables))
+		tables := names(t, fsys, indexDir, "", ".sst")
+		if len(tables) == 0 {
+			t.Fatal("no table to lose")
 		}
+		remove(t, fsys, pick(rng, tables))
 	},
 	"log": func(t *testing.T, rng *rand.Rand, fsys vfs.FS) {
 		remove(t, fsys, pick(rng, names(t, fsys, indexDir, "", ".log")))
@@ -139,11 +141,7 @@ func TestRebuild(t *testing.T) {
 				t.Parallel()
 				rng := seededRand(t)
 				fsys := vfs.NewMem()
-				s := openStore(t, "store", fsys, storage.WithMemTable(256<<10))
-				w := write(t, rng, s, batches)
-				if err := s.Close(); err != nil {
-					t.Fatal(err)
-				}
+				w := writeTablesAndLog(t, rng, fsys, 256<<10, batches)
 				damage(t, rng, fsys)
 				again := openStore(t, "store", fsys, storage.WithMemTable(256<<10))
 				held := w.check(t, again)

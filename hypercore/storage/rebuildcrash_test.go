@@ -59,11 +59,7 @@ func TestRebuildPowerCut(t *testing.T) {
 	rng := seededRand(t)
 	for _, name := range []string{"index", "table", "manifest"} {
 		disk := vfs.NewCrashableMem()
-		s := openStore(t, "store", disk, storage.WithMemTable(128<<10))
-		w := write(t, rng, s, 2+sized(10))
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
+		w := writeTablesAndLog(t, rng, disk, 128<<10, 2+sized(10))
 		damages[name](t, rng, disk)
 		syncDir(t, disk, "store")
 		if name != "index" {

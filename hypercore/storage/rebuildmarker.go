@@ -28,7 +28,7 @@ func (s *Store) previousManifest(dir string, names []string, missing string) (do
 	if err != nil {
 		return false, nil
 	}
-	if _, lost := m.lostLog(name, unmarked); lost {
+	if _, lost := m.lostLog(name, unmarked); lost || m.cutShort(name) {
 		return false, nil
 	}
 	for table := range m.tables() {

@@ -134,6 +134,7 @@ func randomBlock(rng *rand.Rand, size int) []byte {
 type written struct {
 	feeds   []*writtenFeed
 	records map[string]string
+	batches int
 }
 
 // write fills a store at random.
@@ -143,7 +144,32 @@ func write(t *testing.T, rng *rand.Rand, s *storage.Store, batches int) *written
 	for range 2 + rng.IntN(3) {
 		w.feeds = append(w.feeds, newWrittenFeed(rng))
 	}
-	for i := range batches {
+	w.writeOn(t, rng, s, batches)
+	return w
+}
+
+// writeTablesAndLog is write to a new store, of which it leaves part in tables of
+// the index, however little that is, and part in the log: what the log holds when
+// the store is opened goes to a table.
+func writeTablesAndLog(t *testing.T, rng *rand.Rand, fsys vfs.FS, memTable uint64, batches int) *written {
+	t.Helper()
+	s := openStore(t, "store", fsys, storage.WithMemTable(memTable))
+	w := write(t, rng, s, batches-batches/2)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, "store", fsys, storage.WithMemTable(memTable))
+	w.writeOn(t, rng, s, batches/2)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// writeOn writes more batches at random.
+func (w *written) writeOn(t *testing.T, rng *rand.Rand, s *storage.Store, batches int) {
+	t.Helper()
+	for range batches {
 		f := rng.IntN(len(w.feeds))
 		var fw hypercore.FeedWrite
 		sparse, urgent := f == 1, rng.IntN(3) == 0
@@ -167,15 +193,15 @@ func write(t *testing.T, rng *rand.Rand, s *storage.Store, batches int) *written
 		default:
 			fw = w.feeds[f].clear(rng)
 		}
-		key, value := fmt.Sprintf("k/%d", rng.IntN(20)), fmt.Sprintf("%d", i)
+		key, value := fmt.Sprintf("k/%d", rng.IntN(20)), fmt.Sprintf("%d", w.batches)
 		w.records[key] = value
+		w.batches++
 		b := &hypercore.Batch{Feeds: []hypercore.FeedWrite{fw}, Urgent: urgent,
 			Records: []hypercore.Record{{Key: []byte(key), Value: []byte(value)}}}
 		if err := s.Commit(b); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return w
 }
 
 func runBytes(runs []hypercore.Run) (size int) {

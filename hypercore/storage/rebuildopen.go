@@ -107,6 +107,9 @@ func (s *Store) indexDamage() (why, err error) {
 	if readErr != nil && !errors.Is(readErr, errManifest) && !torn {
 		return fmt.Errorf("%s is damaged: %w", name, readErr), nil
 	}
+	if m.cutShort(name) && !errors.Is(readErr, errManifest) {
+		return fmt.Errorf("%s is cut short", name), nil
+	}
 	if number, lost := m.lostLog(name, bases); lost && !errors.Is(readErr, errManifest) {
 		return fmt.Errorf("log %06d is missing", number), nil
 	}

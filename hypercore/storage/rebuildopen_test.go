@@ -3,6 +3,7 @@ package storage_test
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -127,4 +128,29 @@ func TestRebuildDropped(t *testing.T) {
 	}
 	w := written{feeds: []*writtenFeed{kept}}
 	w.checkKept(t, s, w.check(t, s), r)
+}
+
+// TestManifestCutShort cuts a manifest of two edits, of which the second one names
+// all tables, at every length.
+func TestManifestCutShort(t *testing.T) {
+	rng := seededRand(t)
+	disk := vfs.NewMem()
+	w := writeTablesAndLog(t, rng, disk, 4<<20, 4)
+	list := names(t, disk, indexDir, "MANIFEST-", "")
+	slices.Sort(list)
+	name := list[len(list)-1]
+	whole := string(readAll(t, disk, name))
+	for length := range len(whole) {
+		setFile(t, disk, name, whole[:length])
+		s, err := storage.Open("store", storage.WithFS(disk), storage.WithoutRebuild())
+		if !errors.Is(err, storage.ErrDamaged) {
+			t.Fatalf("Open with %d of %d bytes of %s = %v, %v, want ErrDamaged", length, len(whole), name, s, err)
+		}
+	}
+	setFile(t, disk, name, whole)
+	s := openStore(t, "store", disk)
+	if s.Rebuilt() != nil {
+		t.Errorf("whole again, rebuilt: %v", s.Rebuilt())
+	}
+	w.checkAll(t, s, w.check(t, s))
 }

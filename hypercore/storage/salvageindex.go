@@ -72,6 +72,9 @@ func (x *damagedIndex) list() error {
 	}
 	x.choose(m, tables, logs)
 	name, _ := manifestName(names)
+	if m.cutShort(name) {
+		x.losses.add("%s is cut short", name)
+	}
 	if number, lost := m.lostLog(name, names); lost {
 		x.losses.add("log %06d is missing", number)
 	}

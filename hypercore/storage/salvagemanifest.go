@@ -20,6 +20,7 @@ type manifest struct {
 	live   map[levelTable]uint64 // tables in use -> number of the file
 	known  map[uint64]bool       // numbers of all tables that are or were in use
 	minLog uint64                // logs below have had their time
+	edits  int                   // that were read whole
 }
 
 type levelTable struct{ level, number uint64 }
@@ -45,6 +46,7 @@ const (
 )
 
 const (
+	firstManifest   = 1         // number of the one that a new index gets
 	maxManifest     = 256 << 20 // bytes that are read of a manifest
 	maxManifestEdit = 64 << 20  // bytes of one edit
 )
@@ -59,10 +61,10 @@ func newManifest() *manifest {
 // somewhere, or of a kind that isn't known.
 func (m *manifest) read(f io.Reader) error {
 	r := record.NewReader(io.LimitReader(f, maxManifest), 0)
-	for edits := 0; ; edits++ {
+	for ; ; m.edits++ {
 		rec, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			if edits == 0 {
+			if m.edits == 0 {
 				return io.ErrUnexpectedEOF
 			}
 			return nil
@@ -201,6 +203,15 @@ func (d *editReader) bytesOf(n int) []byte {
 	b := d.b[:n]
 	d.b = d.b[n:]
 	return b
+}
+
+// cutShort says whether the manifest of that name has lost its first change. But
+// for the first one of all, a manifest begins with what the one before it said and
+// a change to that, and its marker is set when both are durable: a power cut can't
+// take the change away, which may name tables in place of logs that are gone.
+func (m *manifest) cutShort(name string) bool {
+	own, err := parseFileNumber(strings.TrimPrefix(name, "MANIFEST-"))
+	return err == nil && own > firstManifest && m.edits < 2
 }
 
 // lostLog says whether a log that the manifest needs is not among the names of
